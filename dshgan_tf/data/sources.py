@@ -1,0 +1,114 @@
+"""Where images come from: scikit-learn's digits, CIFAR-10 through TFDS, arrays in memory."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from dshgan_tf.data.protocols import Protocol, get_protocol, split
+from dshgan_tf.data.splits import Splits, check_labels
+from dshgan_tf.preprocessing import check_images
+
+CIFAR10_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+
+def read_digits() -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Read scikit-learn's 1,797 scans of handwritten digits; no download.
+
+    Returns:
+        Images (1797, 8, 8, 1) uint8 (0..16 scaled to 0..255), labels (1797,), names.
+    """
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    images = np.rint(digits.images * (255 / 16)).astype(np.uint8)[..., None]
+    return images, digits.target.astype(np.int64), tuple("0123456789")
+
+
+def read_cifar10(data_dir: str | None = None) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Read CIFAR-10, train and test pooled, through `tfds.load`.
+
+    Args:
+        data_dir: TFDS folder; None for `TFDS_DATA_DIR` or TFDS' default. TFDS downloads what is not there.
+
+    Returns:
+        Images (60000, 32, 32, 3) uint8, labels (60000,), names.
+    """
+    import tensorflow_datasets as tfds
+
+    parts = tfds.load("cifar10", split=["train", "test"], data_dir=data_dir, batch_size=-1)
+    arrays = tfds.as_numpy(parts)
+    images = np.concatenate([part["image"] for part in arrays])
+    labels = np.concatenate([part["label"] for part in arrays]).astype(np.int64)
+    return images, labels, CIFAR10_NAMES
+
+
+def load(
+    name: str,
+    labels_per_class: int | None = None,
+    seed: int = 0,
+    protocol: str | None = None,
+    data_dir: str | None = None,
+) -> Splits:
+    """Load a data set by name and split it.
+
+    Args:
+        name: "digits" or "cifar10".
+        labels_per_class: labels used a class, validation included; None for the protocol's own number.
+        seed: of the split.
+        protocol: name of the protocol; None for the one named like the data set.
+        data_dir: TFDS folder for "cifar10"; None for `TFDS_DATA_DIR`.
+
+    Returns:
+        The splits.
+
+    Raises:
+        ValueError: unknown name or protocol, or more labels asked for than there are.
+    """
+    readers = {"digits": read_digits, "cifar10": lambda: read_cifar10(data_dir)}
+    if name not in readers:
+        raise ValueError(f"unknown data set {name!r}; choose from {', '.join(readers)}, or use data.from_arrays")
+    chosen = get_protocol(protocol or name)
+    if chosen.name.split("-")[0] != name:
+        raise ValueError(f"protocol {chosen.name!r} is not for data set {name!r}")
+    if labels_per_class is not None:
+        chosen = dataclasses.replace(chosen, labels_per_class=labels_per_class)
+    images, labels, names = readers[name]()
+    return split(images, labels, len(names), names, chosen, seed, name)
+
+
+def from_arrays(
+    images: Any,
+    labels: Any,
+    queries_per_class: int = 100,
+    labels_per_class: int | None = 10,
+    seed: int = 0,
+    class_names: tuple[str, ...] | None = None,
+) -> Splits:
+    """Split images in memory.
+
+    Args:
+        images: (N, H, W, C) uint8, or float in 0..255; C 1 or 3.
+        labels: class ids (N,), -1 where unknown, or multi-hot (N, L).
+        queries_per_class: images a class that become queries.
+        labels_per_class: labels used a class, validation included; None for all.
+        seed: of the split.
+        class_names: L names; None for the numbers.
+
+    Returns:
+        The splits; the database is everything labelled that is no query.
+
+    Raises:
+        ValueError: images or labels that do not fit, or a class with too few images.
+    """
+    array = check_images(images)
+    if array.dtype != np.uint8:
+        if array.size and array.max() <= 1:
+            raise ValueError(f"float images lie within 0..{array.max():.3g}; multiply them by 255 (0..255 is expected)")
+        array = np.rint(array).astype(np.uint8)
+    labels, num_classes = check_labels(labels, len(array), len(class_names) if class_names else None)
+    names = class_names or tuple(str(i) for i in range(num_classes))
+    protocol = Protocol("arrays", queries_per_class, labels_per_class)
+    return split(array, labels, num_classes, names, protocol, seed, "arrays")

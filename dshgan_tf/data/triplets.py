@@ -1,0 +1,124 @@
+"""The training stream: batch t is a pure function of (seed, t), so a run can start anywhere in it."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from dshgan_tf.data.splits import Splits
+from dshgan_tf.preprocessing import to_network_range
+
+
+class TripletOrder:
+    """Which images make batch t, and which labels their negatives have.
+
+    An epoch is one pass over the unlabelled images (over the labelled ones where there are none); the labelled ones
+    are repeated, each time in a new order.
+
+    Args:
+        label_rows: (n, L) float32 multi-hot rows of the labelled images.
+        num_unlabeled: unlabelled images; 0 makes the labelled ones play their part.
+        batch_size: B.
+        seed: of the order.
+
+    Raises:
+        ValueError: the batch is larger than one epoch.
+    """
+
+    def __init__(self, label_rows: np.ndarray, num_unlabeled: int, batch_size: int, seed: int) -> None:
+        pool = num_unlabeled or len(label_rows)
+        if not 1 <= batch_size <= pool:
+            raise ValueError(f"batch_size must be 1..{pool} (one epoch of images), got {batch_size}")
+        self.label_rows, self.batch_size, self.seed = label_rows, batch_size, seed
+        self.num_unlabeled = num_unlabeled
+        self.steps_per_epoch = pool // batch_size
+        # Negatives are drawn as label sets, each as often as it occurs.
+        self.label_sets, counts = np.unique(label_rows, axis=0, return_counts=True)
+        self.set_weights = counts / counts.sum()
+        self._epoch = functools.lru_cache(maxsize=2)(self._draw_epoch)
+
+    def _draw_epoch(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return (S, B) indices of labelled and of unlabelled images."""
+        rng = np.random.default_rng([self.seed, epoch])
+        size = self.steps_per_epoch * self.batch_size
+        passes = -(-size // len(self.label_rows))
+        labeled = np.concatenate([rng.permutation(len(self.label_rows)) for _ in range(passes)])[:size]
+        unlabeled = rng.permutation(self.num_unlabeled)[:size] if self.num_unlabeled else labeled
+        shape = (self.steps_per_epoch, self.batch_size)
+        return labeled.reshape(shape), unlabeled.reshape(shape)
+
+    def batch(self, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return batch `step`: labelled indices (B,), unlabelled indices (B,), negative label rows (B, L)."""
+        epoch, position = divmod(step, self.steps_per_epoch)
+        labeled, unlabeled = (indices[position] for indices in self._epoch(epoch))
+        rng = np.random.default_rng([self.seed, epoch, position])
+        return labeled, unlabeled, self._draw_negatives(self.label_rows[labeled], rng)
+
+    def _draw_negatives(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Draw a label set that occurs and shares no label; where there is none, a single absent label."""
+        allowed = (rows @ self.label_sets.T == 0) * self.set_weights
+        allowed = allowed * (self.label_sets.sum(axis=1) > 0)
+        negatives = np.zeros_like(rows)
+        for i, weights in enumerate(allowed):
+            if weights.sum() > 0:
+                cumulative = np.cumsum(weights)
+                choice = np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right")
+                negatives[i] = self.label_sets[min(choice, len(weights) - 1)]
+            elif (absent := np.flatnonzero(rows[i] == 0)).size:
+                negatives[i, rng.choice(absent)] = 1.0
+        return negatives
+
+
+def triplets(splits: Splits, batch_size: int = 64, seed: int = 0, first_step: int = 0) -> tf.data.Dataset:
+    """Return the training batches; every iteration is the next epoch.
+
+    The synthetic members of a triplet are made in the training step, because the generator changes at every step.
+    The first iteration starts at batch `first_step` of the stream, each later one where the one before it ended; an
+    iteration always yields the same number of batches, those of one epoch.
+
+    Args:
+        splits: the data.
+        batch_size: B, over all replicas.
+        seed: of the order.
+        first_step: batch to start at, at least 0; a resumed run gives the number of steps already done.
+
+    Returns:
+        Dataset of dicts: `image` (B, H, W, C) float32 in [-1, 1], `label` (B, L) float32, `negative_label` (B, L)
+        float32 that shares no label with `label`, `unlabeled_image` (B, H, W, C) float32 in [-1, 1].
+
+    Raises:
+        ValueError: batch_size larger than one epoch, first_step negative.
+    """
+    if first_step < 0:
+        raise ValueError(f"first_step must be at least 0, got {first_step}")
+    rows = splits.multi_hot(splits.labeled.labels)
+    order = TripletOrder(rows, len(splits.unlabeled), batch_size, seed)
+    unlabeled_images = splits.unlabeled.images if order.num_unlabeled else splits.labeled.images
+    epoch_starts = itertools.count(first_step, order.steps_per_epoch)
+
+    def read(step: np.ndarray) -> tuple[np.ndarray, ...]:
+        labeled, unlabeled, negatives = order.batch(int(step))
+        return splits.labeled.images[labeled], rows[labeled], negatives, unlabeled_images[unlabeled]
+
+    def to_dict(step: tf.Tensor) -> dict[str, Any]:
+        types = (tf.uint8, tf.float32, tf.float32, tf.uint8)
+        image, label, negative_label, unlabeled_image = tf.numpy_function(read, [step], types, stateful=False)
+        batch = {"image": image, "label": label, "negative_label": negative_label, "unlabeled_image": unlabeled_image}
+        for name, tensor in batch.items():
+            is_image = name.endswith("image")
+            tensor.set_shape((batch_size, *(splits.image_shape if is_image else (splits.num_classes,))))
+            if is_image:
+                batch[name] = to_network_range(tf.cast(tensor, tf.float32))
+        return batch
+
+    def next_epoch(_: tf.Tensor) -> tf.data.Dataset:
+        start = tf.numpy_function(lambda: np.int64(next(epoch_starts)), [], tf.int64)
+        return tf.data.Dataset.range(start, start + order.steps_per_epoch)
+
+    steps = tf.data.Dataset.from_tensors(0).flat_map(next_epoch)
+    batches = steps.map(to_dict, num_parallel_calls=2, deterministic=True)
+    return batches.apply(tf.data.experimental.assert_cardinality(order.steps_per_epoch)).prefetch(2)

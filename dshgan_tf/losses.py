@@ -1,0 +1,220 @@
+"""Losses of DSH-GANs: one pure function each, and a thin registered `keras.losses.Loss` around it.
+
+Every function returns one value an example, so that the caller owns the mean: under `tf.distribute` that is the sum
+over the replica's examples divided by the global batch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+
+def squared_distance(a: Any, b: Any) -> Any:
+    """Squared Euclidean distance of rows; on bits it is the Hamming distance.
+
+    Args:
+        a: (..., K) float.
+        b: (..., K) float, broadcastable to `a`.
+
+    Returns:
+        (...) float.
+    """
+    return ops.sum(ops.square(a - b), axis=-1)
+
+
+def triplet_loss(anchor: Any, positive: Any, negative: Any, margin: float) -> Any:
+    """Relaxed triplet ranking loss, max(0, m - |a - n|^2 + |a - p|^2).
+
+    Args:
+        anchor: (B, K) float in [0, 1], relaxed codes of real images.
+        positive: (B, K) float in [0, 1], codes of images with the same labels.
+        negative: (B, K) float in [0, 1], codes of images that share no label.
+        margin: positive float, in squared distance (a bit that differs counts 1).
+
+    Returns:
+        (B,) float, one loss a triplet.
+
+    Reference:
+        Qiu et al., SIGIR 2017, relaxed triplet ranking loss.
+    """
+    return ops.relu(margin - squared_distance(anchor, negative) + squared_distance(anchor, positive))
+
+
+def batch_triplet_loss(
+    anchors: Any, anchor_labels: Any, others: Any, other_labels: Any, margin: float, other_weights: Any = None
+) -> Any:
+    """Triplets mined within a batch: for each anchor the mean over its violated triplets.
+
+    Every other image that shares a label is a positive, every one that shares none a negative. An image at distance
+    exactly 0 with the same label adds nothing, so that the anchor itself may be among `others`.
+
+    Args:
+        anchors: (A, K) float in [0, 1].
+        anchor_labels: (A, L) multi-hot float; a row of zeros is an anchor without triplets.
+        others: (M, K) float in [0, 1].
+        other_labels: (M, L) multi-hot float.
+        margin: positive float, in squared distance.
+        other_weights: optional (M,) float in {0, 1}: 0 leaves an image out.
+
+    Returns:
+        (A,) float: mean of max(0, m - d(a, n) + d(a, p)) over the triplets where it is positive, 0 where none is.
+
+    Reference:
+        Hermans et al. 2017 (batch all, non-zero mean); the loss of a triplet is Qiu et al., SIGIR 2017.
+    """
+    # |a - b|^2 by the binomial formula: (A, M) by one matrix product. Rounding may go below 0.
+    squares = ops.sum(ops.square(anchors), -1)[:, None] + ops.sum(ops.square(others), -1)[None, :]
+    distances = ops.relu(squares - 2 * ops.matmul(anchors, ops.transpose(others)))
+    similar = ops.cast(ops.matmul(anchor_labels, ops.transpose(other_labels)) > 0.5, distances.dtype)
+    labelled = ops.cast(ops.sum(anchor_labels, -1) > 0.5, distances.dtype)[:, None]
+    known = ops.cast(ops.sum(other_labels, -1) > 0.5, distances.dtype)[None, :] * labelled
+    if other_weights is not None:
+        known = known * ops.cast(other_weights, distances.dtype)[None, :]
+    hinge = ops.relu(margin - distances[:, None, :] + distances[:, :, None])  # (A, positive, negative)
+    valid = (similar * known)[:, :, None] * ((1 - similar) * known)[:, None, :]
+    hinge = hinge * valid
+    violated = ops.sum(ops.cast(hinge > 0, distances.dtype), axis=(1, 2))
+    return ops.sum(hinge, axis=(1, 2)) / ops.maximum(violated, 1)
+
+
+def adversary_loss(logits: Any, real: bool) -> Any:
+    """Binary cross-entropy of the adversary stream, -log P(true source | x).
+
+    Args:
+        logits: (B,) float, of P(real | x).
+        real: whether the images are real.
+
+    Returns:
+        (B,) float.
+
+    Reference:
+        Qiu et al., SIGIR 2017, adversary loss.
+    """
+    return ops.softplus(-logits if real else logits)
+
+
+def generator_adversary_loss(logits: Any, kind: str) -> Any:
+    """What the generator minimises at the adversary stream.
+
+    Args:
+        logits: (B,) float, of P(real | x) on synthetic images.
+        kind: "saturating", log(1 - P(real)), the paper's minus `adversary_loss`; or "non_saturating", -log P(real).
+
+    Returns:
+        (B,) float.
+
+    Raises:
+        ValueError: another kind.
+
+    Reference:
+        Goodfellow et al. 2014, section 3.
+    """
+    if kind == "saturating":
+        return -ops.softplus(logits)
+    if kind == "non_saturating":
+        return ops.softplus(-logits)
+    raise ValueError(f"generator loss must be 'saturating' or 'non_saturating', got {kind!r}")
+
+
+def classification_loss(labels: Any, logits: Any, multi_label: bool = False) -> Any:
+    """Classification stream: softmax cross-entropy (one label) or summed sigmoid cross-entropy (many).
+
+    Args:
+        labels: (B, L) float, one-hot or multi-hot.
+        logits: (B, L) float.
+        multi_label: whether an image may have several labels.
+
+    Returns:
+        (B,) float.
+
+    Reference:
+        Qiu et al., SIGIR 2017, classification loss.
+    """
+    if multi_label:
+        # log(1 + e^x) - x y, summed over the labels.
+        return ops.sum(ops.softplus(logits) - labels * logits, axis=-1)
+    return -ops.sum(labels * ops.log_softmax(logits, axis=-1), axis=-1)
+
+
+@keras.saving.register_keras_serializable(package="dshgan_tf")
+class TripletLoss(keras.losses.Loss):
+    """`batch_triplet_loss` for `compile(loss=...)` of any Keras model that outputs relaxed codes.
+
+    Args:
+        margin: positive float, in squared distance.
+        reduction: as in `keras.losses.Loss`.
+        name: as in `keras.losses.Loss`.
+        dtype: as in `keras.losses.Loss`.
+
+    Raises:
+        ValueError: margin not positive.
+    """
+
+    def __init__(
+        self,
+        margin: float = 1.0,
+        reduction: str = "sum_over_batch_size",
+        name: str = "triplet_loss",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        if margin <= 0:
+            raise ValueError(f"margin must be positive, got {margin}")
+        self.margin = margin
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Return (B,) losses for (B, L) labels and (B, K) relaxed codes."""
+        y_true = ops.cast(y_true, y_pred.dtype)
+        return batch_triplet_loss(y_pred, y_true, y_pred, y_true, self.margin)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "margin": self.margin}
+
+
+@keras.saving.register_keras_serializable(package="dshgan_tf")
+class AdversaryLoss(keras.losses.Loss):
+    """Cross-entropy of P(real | x): `y_true` (B,) is 1 for real images, `y_pred` (B,) are logits."""
+
+    def __init__(
+        self, reduction: str = "sum_over_batch_size", name: str = "adversary_loss", dtype: Any = None
+    ) -> None:
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Return (B,) losses."""
+        real = ops.cast(y_true, y_pred.dtype)
+        return real * adversary_loss(y_pred, real=True) + (1 - real) * adversary_loss(y_pred, real=False)
+
+
+@keras.saving.register_keras_serializable(package="dshgan_tf")
+class ClassificationLoss(keras.losses.Loss):
+    """`classification_loss` on (B, L) labels and logits.
+
+    Args:
+        multi_label: summed sigmoid cross-entropy instead of softmax cross-entropy.
+        reduction: as in `keras.losses.Loss`.
+        name: as in `keras.losses.Loss`.
+        dtype: as in `keras.losses.Loss`.
+    """
+
+    def __init__(
+        self,
+        multi_label: bool = False,
+        reduction: str = "sum_over_batch_size",
+        name: str = "classification_loss",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        self.multi_label = multi_label
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Return (B,) losses."""
+        return classification_loss(ops.cast(y_true, y_pred.dtype), y_pred, self.multi_label)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "multi_label": self.multi_label}

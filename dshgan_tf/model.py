@@ -1,0 +1,466 @@
+"""DSH-GANs as a Keras model: `train_step` alternates an encoder and a generator update."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from dshgan_tf import codes
+from dshgan_tf.augmentation import NUM_DRAWS, augment
+from dshgan_tf.config import Objective
+from dshgan_tf.data.splits import check_labels, multi_hot
+from dshgan_tf.metrics import BitImbalance, QuantizationError, TripletAccuracy
+from dshgan_tf.networks import build_encoder, build_generator
+from dshgan_tf.normalization import frozen_statistics
+from dshgan_tf.preprocessing import check_images, to_network_range, to_pixels
+from dshgan_tf.pseudo_labels import pseudo_labels
+from dshgan_tf.replicas import global_mean, global_size, own_rows
+from dshgan_tf.schedules import WarmupLinearDecay
+from dshgan_tf.terms import Term, encoder_terms, generator_terms
+
+Tensors = dict[str, Any]
+
+
+@keras.saving.register_keras_serializable(package="dshgan_tf")
+class DSHGAN(keras.Model):
+    """Learn binary codes from few labelled and many unlabelled images with a conditional GAN.
+
+    The encoder is a shared CNN with a hash, an adversary and a classification stream. A training example is a triplet
+    (x, x+, x-): x real and labelled, x+ synthetic with the same labels, x- synthetic with other labels. A moving
+    average of the encoder's weights is what encodes, saves and exports.
+
+    Args:
+        num_bits: K, length of a code.
+        num_classes: L.
+        image_shape: (H, W, C), C 1 or 3.
+        gan: False trains the same encoder on the labelled images only: the baseline.
+        synthetic: False leaves the generator and the adversary out and keeps every other use of unlabelled images.
+        multi_label: whether an image may have several labels (sigmoid instead of softmax).
+        backbone: "small", or the name of a `keras.applications` model.
+        weights: of the backbone: None, "imagenet" or a file.
+        width: channels of trunk and generator at full resolution; None for 32 up to 16 pixels a side, 16 above.
+        noise_dim: size of the generator's noise.
+        norm: "batch" or "none".
+        seed: of noise and augmentation; weights follow `keras.utils.set_random_seed`.
+        **kwargs: as in `keras.Model`.
+
+    Raises:
+        ValueError: an argument out of range; the message names it.
+
+    Example:
+        >>> model = DSHGAN(num_bits=32, num_classes=10, image_shape=(8, 8, 1))
+        >>> model.compile()
+
+    Reference:
+        Qiu, Pan, Yao, Mei: Deep Semantic Hashing with Generative Adversarial Networks. SIGIR 2017, arXiv 1804.08275.
+    """
+
+    def __init__(
+        self,
+        num_bits: int,
+        num_classes: int,
+        image_shape: tuple[int, int, int],
+        gan: bool = True,
+        synthetic: bool = True,
+        multi_label: bool = False,
+        backbone: str = "small",
+        weights: str | None = None,
+        width: int | None = None,
+        noise_dim: int = 64,
+        norm: str = "batch",
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        for name, value, least in (("num_bits", num_bits, 1), ("num_classes", num_classes, 2)):
+            if not isinstance(value, int | np.integer) or value < least:
+                raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+        if norm not in ("batch", "none"):
+            raise ValueError(f"norm must be 'batch' or 'none', got {norm!r}")
+        image_shape = tuple(int(side) for side in image_shape)
+        if width is None:
+            width = 32 if min(image_shape[:2]) <= 16 else 16
+        self.num_bits, self.num_classes, self.image_shape = int(num_bits), int(num_classes), image_shape
+        self.gan, self.multi_label, self.noise_dim = gan, multi_label, noise_dim
+        self._arguments = {
+            "num_bits": self.num_bits,
+            "num_classes": self.num_classes,
+            "image_shape": image_shape,
+            "gan": gan,
+            "synthetic": synthetic,
+            "multi_label": multi_label,
+            "backbone": backbone,
+            "width": width,
+            "noise_dim": noise_dim,
+            "norm": norm,
+            "seed": seed,
+        }
+        encoder_arguments = (image_shape, num_bits, num_classes, backbone)
+        self.encoder = build_encoder(*encoder_arguments, weights=weights, width=width, norm=norm)
+        self.average_encoder = build_encoder(*encoder_arguments, weights=None, width=width, norm=norm)
+        self.average_encoder.trainable = False
+        self.average_encoder.set_weights(self.encoder.get_weights())
+        self.generator = None
+        if gan and synthetic:
+            self.generator = build_generator(image_shape, num_classes, noise_dim, width, norm)
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.total_steps = self.add_weight(
+            shape=(), initializer="ones", dtype="float32", trainable=False, name="total_steps"
+        )
+        self.objective = Objective()
+        self._create_trackers()
+        self._deployed = None
+        self.built = True
+
+    def _create_trackers(self) -> None:
+        names = ["encoder_loss", "classification_loss", "real_triplet_loss", "accuracy"]
+        self.code_metrics = {"quantization_error": QuantizationError(), "bit_imbalance": BitImbalance()}
+        if self.gan:
+            names += ["pseudo_label_loss", "pseudo_triplet_loss", "pseudo_label_rate"]
+        if self.generator is not None:
+            names += ["triplet_loss", "adversary_loss", "synthetic_classification_loss", "real_score", "synthetic_score"]
+            names += ["generator_loss", "generator_triplet_loss", "generator_adversary_loss"]
+            names += ["generator_classification_loss"]
+            self.code_metrics["triplet_accuracy"] = TripletAccuracy()
+        self.trackers = {name: keras.metrics.Mean(name=name) for name in names}
+
+    # Keras' surface ---------------------------------------------------------------------------------------------
+
+    def compile(
+        self,
+        encoder_optimizer: keras.optimizers.Optimizer | None = None,
+        generator_optimizer: keras.optimizers.Optimizer | None = None,
+        objective: Objective | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Set what is minimised and how; the defaults are the default recipe.
+
+        Args:
+            encoder_optimizer: of the CNN and its streams; None for the recipe's.
+            generator_optimizer: of the generator; None for the recipe's.
+            objective: weights, margin and ramps; None for the recipe's.
+            **kwargs: `run_eagerly`, `jit_compile`, `steps_per_execution` as in `keras.Model.compile`.
+        """
+        kwargs.setdefault("jit_compile", False)  # graph mode with oneDNN beats XLA on a CPU
+        self.objective = objective or Objective()
+        mixed = keras.config.dtype_policy().name == "mixed_float16"
+
+        def prepare(optimizer: keras.optimizers.Optimizer, network: keras.Model) -> keras.optimizers.Optimizer:
+            if mixed and not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+                optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+            optimizer.build(network.trainable_variables)
+            return optimizer
+
+        if encoder_optimizer is None:
+            encoder_optimizer = keras.optimizers.Adam(WarmupLinearDecay(2e-3), beta_1=0.5)
+        self.encoder_optimizer = prepare(encoder_optimizer, self.encoder)
+        if self.generator is not None:
+            if generator_optimizer is None:
+                generator_optimizer = keras.optimizers.Adam(WarmupLinearDecay(1e-3), beta_1=0.5)
+            self.generator_optimizer = prepare(generator_optimizer, self.generator)
+        # The encoder's optimizer is `model.optimizer`: left out, Keras would put a dummy there.
+        super().compile(optimizer=self.encoder_optimizer, auto_scale_loss=False, **kwargs)
+
+    def fit(
+        self,
+        x: tf.data.Dataset,
+        epochs: int = 1,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        **kwargs: Any,
+    ) -> keras.callbacks.History:
+        """Train; ramps and schedules span `epochs * steps_per_epoch` steps.
+
+        Args:
+            x: batches from `dshgan_tf.data.triplets`.
+            epochs: epoch at which the training ends.
+            initial_epoch: epochs already done by this model.
+            steps_per_epoch: None for the dataset's own length.
+            **kwargs: as in `keras.Model.fit`.
+
+        Returns:
+            Keras' history.
+
+        Raises:
+            ValueError: a dataset of unknown length without steps_per_epoch, or whose batches do not fit the model.
+        """
+        cardinality = int(x.cardinality())
+        if steps_per_epoch is None:
+            if cardinality < 1:
+                raise ValueError(f"the dataset's length is unknown or infinite ({cardinality}); give steps_per_epoch")
+            steps_per_epoch = cardinality
+        self._check_batches(x)
+        self._stretch_schedules(epochs * steps_per_epoch)
+        # One iterator over the whole training: each of the dataset's iterations is its next epoch.
+        kwargs.setdefault("shuffle", False)  # Keras warns that it cannot shuffle a dataset
+        stream = x.repeat() if cardinality > 0 else x
+        return super().fit(
+            stream, epochs=epochs, initial_epoch=initial_epoch, steps_per_epoch=steps_per_epoch, **kwargs
+        )
+
+    def _stretch_schedules(self, total_steps: int) -> None:
+        self.total_steps.assign(total_steps)
+        updates = {self.encoder_optimizer: total_steps * self.objective.encoder_steps}
+        if self.generator is not None:
+            updates[self.generator_optimizer] = total_steps
+        for optimizer, count in updates.items():
+            schedule = getattr(optimizer, "inner_optimizer", optimizer)._learning_rate
+            if isinstance(schedule, WarmupLinearDecay):
+                schedule.set_total_steps(count)
+
+    def _check_batches(self, dataset: tf.data.Dataset) -> None:
+        """Compare the dataset's batches with the model before any step."""
+        spec = dataset.element_spec
+        wanted = {"image": self.image_shape, "label": (self.num_classes,)}
+        if not isinstance(spec, dict) or not set(wanted) <= set(spec):
+            raise ValueError(f"fit takes batches of dshgan_tf.data.triplets (dicts), got elements {spec}")
+        for name, shape in wanted.items():
+            if tuple(spec[name].shape[1:]) != shape:
+                raise ValueError(
+                    f"batches have {name} of shape {tuple(spec[name].shape[1:])}, the model takes {shape}; "
+                    "build it with the image_shape and num_classes of the splits"
+                )
+        batch_size, replicas = spec["image"].shape[0], self.distribute_strategy.num_replicas_in_sync
+        if batch_size is not None and batch_size % replicas:
+            raise ValueError(f"batch_size {batch_size} is not divisible by {replicas} replicas; choose a multiple")
+
+    def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
+        """Do nothing: the networks, optimizers and metrics are built by the constructor and `compile`."""
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """Every metric that `fit` resets at an epoch's start and logs."""
+        return [*self.trackers.values(), *self.code_metrics.values()]
+
+    def call(self, inputs: Any, training: bool = False) -> Tensors:
+        """Return the streams for images in [-1, 1] (or a batch of `triplets`): as deployed, or as trained."""
+        images = inputs["image"] if isinstance(inputs, dict) else inputs
+        return (self.encoder if training else self.average_encoder)(images, training=training)
+
+    # The algorithm ----------------------------------------------------------------------------------------------
+
+    def train_step(self, data: Tensors) -> dict[str, Any]:
+        """One step: `encoder_steps` updates of the CNN and its streams, then one of the generator."""
+        for _ in range(self.objective.encoder_steps):
+            anchor_codes = self._update_encoder(data)
+        if self.generator is not None:
+            self._update_generator(data, anchor_codes)
+        return self.get_metrics_result()
+
+    def test_step(self, data: Tensors) -> dict[str, Any]:
+        """Compute the encoder's terms as deployed: averaged weights, no augmentation, no update."""
+        streams, labels = self._streams_and_labels(data, self.average_encoder, training=False)
+        self._weigh("encoder_loss", self._encoder_terms(streams, labels))
+        return self.get_metrics_result()
+
+    def _update_encoder(self, data: Tensors) -> Any:
+        """Update the CNN and its streams; return the relaxed codes (B, K) of the anchors."""
+        with tf.GradientTape() as tape:
+            streams, labels = self._streams_and_labels(data, self.encoder, training=True)
+            loss = self._weigh("encoder_loss", self._encoder_terms(streams, labels))
+            loss = self.encoder_optimizer.scale_loss(loss)
+        variables = self.encoder.trainable_variables
+        self.encoder_optimizer.apply(tape.gradient(loss, variables), variables)
+        self._update_average()
+        return ops.stop_gradient(streams["real"]["relaxed_codes"])
+
+    def _update_generator(self, data: Tensors, anchor_codes: Any) -> None:
+        """Update the generator, so that its images are hashed, judged and classified like real ones."""
+        with tf.GradientTape() as tape:
+            images, labels = self.synthesise(data, training=True)
+            with frozen_statistics(self.encoder):
+                synthetic = self.encoder(self._augment(images), training=True)
+            terms = generator_terms(
+                anchor_codes, synthetic, labels, self.objective, self._margin, self.multi_label
+            )
+            loss = self.generator_optimizer.scale_loss(self._weigh("generator_loss", terms))
+        variables = self.generator.trainable_variables
+        self.generator_optimizer.apply(tape.gradient(loss, variables), variables)
+
+    def synthesise(self, data: Tensors, training: bool) -> tuple[Any, Any]:
+        """Make the synthetic members of a batch's triplets, x+ = G(z, labels) and x- = G(z', other labels).
+
+        Args:
+            data: batch of `triplets`.
+            training: whether the generator normalises by the batch.
+
+        Returns:
+            Images (2 B, H, W, C) in [-1, 1], all x+ and then all x-, and their labels (2 B, L).
+        """
+        labels = ops.concatenate([data["label"], data["negative_label"]])
+        noise = self._draw(keras.random.normal, labels, self.noise_dim)
+        return self.generator([noise, labels], training=training), labels
+
+    def _streams_and_labels(self, data: Tensors, encoder: keras.Model, training: bool) -> tuple[Tensors, Tensors]:
+        """Run the encoder on the real, unlabelled and synthetic images of a batch, with the labels of each.
+
+        Three passes: each kind is normalised by its own batch statistics, and only those of real images are recorded,
+        since only real images are encoded later.
+        """
+        look = self._augment if training else (lambda images: images)
+        streams = {"real": encoder(look(data["image"]), training=training)}
+        labels = {"real": data["label"]}
+        if self.gan:
+            streams["unlabeled"] = encoder(look(data["unlabeled_image"]), training=training)
+            teacher = self.average_encoder(data["unlabeled_image"], training=False)
+            labels["unlabeled"] = pseudo_labels(
+                ops.stop_gradient(teacher["class_logits"]), self.objective.pseudo_label_threshold, self.multi_label
+            )
+        if self.generator is not None:
+            with frozen_statistics(self.generator), frozen_statistics(encoder):
+                images, labels["synthetic"] = self.synthesise(data, training=training)
+                streams["synthetic"] = encoder(look(ops.stop_gradient(images)), training=training)
+        self._track(streams, labels)
+        return streams, labels
+
+    def _encoder_terms(self, streams: dict[str, Tensors], labels: Tensors) -> dict[str, Term]:
+        return encoder_terms(streams, labels, self.objective, self._ramp(), self._margin, self.multi_label)
+
+    @property
+    def _margin(self) -> float:
+        return self.objective.margin_for(self.num_bits)
+
+    def _ramp(self) -> Any:
+        """Factor in [0, 1] that grows over the first share `ramp` of the training."""
+        done = ops.cast(self.encoder_optimizer.iterations, "float32") / self.objective.encoder_steps
+        return ops.minimum(done / ops.maximum(self.objective.ramp * self.total_steps, 1.0), 1.0)
+
+    def _draw(self, distribution: Any, like: Any, size: int) -> Any:
+        """Draw random rows (B, size), one for each row of `like`, different on every replica."""
+        rows = distribution((global_size(ops.shape(like)[0]), size), seed=self.seed_generator)
+        return ops.cast(own_rows(rows), keras.config.floatx())
+
+    def _augment(self, images: Any) -> Any:
+        if not self.objective.augment:
+            return images
+        return augment(images, self._draw(keras.random.uniform, images, NUM_DRAWS))
+
+    def _weigh(self, total: str, terms: dict[str, Term]) -> Any:
+        """Track every term under its own name; return this replica's share of their weighted sum."""
+        loss = 0.0
+        for name, term in terms.items():
+            self.trackers[name].update_state(term.values)
+            loss = loss + ops.cast(term.weight, term.values.dtype) * global_mean(term.values)
+        self.trackers[total].update_state(loss * tf.distribute.get_replica_context().num_replicas_in_sync)
+        return loss
+
+    def _update_average(self) -> None:
+        """Let the deployed weights follow the trained ones; faster at first, when an average would be mostly old."""
+        step = ops.cast(self.encoder_optimizer.iterations, "float32")
+        decay = ops.minimum(self.objective.ema_decay, step / (step + 10.0))
+        for average, weight in zip(self.average_encoder.variables, self.encoder.variables, strict=True):
+            keep = ops.cast(decay, average.dtype)
+            average.assign(keep * average + (1 - keep) * ops.convert_to_tensor(weight))
+
+    def _track(self, streams: dict[str, Tensors], labels: Tensors) -> None:
+        """Update the metrics that are no loss terms."""
+        codes = streams["real"]["relaxed_codes"]
+        self.code_metrics["quantization_error"].update_state(codes)
+        self.code_metrics["bit_imbalance"].update_state(codes)
+        best = ops.one_hot(ops.argmax(streams["real"]["class_logits"], axis=-1), self.num_classes)
+        self.trackers["accuracy"].update_state(ops.sum(best * ops.cast(labels["real"], best.dtype), axis=-1))
+        if self.gan:
+            self.trackers["pseudo_label_rate"].update_state(ops.max(labels["unlabeled"], axis=-1))
+        if self.generator is not None:
+            positive, negative = ops.split(streams["synthetic"]["relaxed_codes"], 2)
+            self.code_metrics["triplet_accuracy"].update_state(codes, positive, negative)
+            real = streams["unlabeled"]["adversary_logits"]
+            self.trackers["real_score"].update_state(ops.sigmoid(real))
+            self.trackers["synthetic_score"].update_state(ops.sigmoid(streams["synthetic"]["adversary_logits"]))
+
+    # Use --------------------------------------------------------------------------------------------------------
+
+    def predict_streams(self, images: Any, batch_size: int = 256) -> dict[str, np.ndarray]:
+        """Run the deployed encoder on any number of images.
+
+        Args:
+            images: (N, H, W, C) uint8, or float in 0..255; a sequence that decodes on slicing will do.
+            batch_size: images at a time.
+
+        Returns:
+            `relaxed_codes` (N, K) float32 in [0, 1], `class_logits` (N, L), `adversary_logits` (N,).
+
+        Raises:
+            ValueError: images that do not fit the model.
+        """
+        if self._deployed is None:
+            self._deployed = tf.function(
+                lambda batch: self.average_encoder(batch, training=False), reduce_retracing=True
+            )
+        parts: list[dict[str, np.ndarray]] = []
+        for start in range(0, max(len(images), 1), batch_size):
+            batch = check_images(images[start : start + batch_size], self.image_shape)
+            if start == 0 and batch.dtype != np.uint8 and batch.size and batch.max() <= 1:
+                warnings.warn(
+                    f"float images lie within 0..{batch.max():.3g}, but 0..255 is expected; multiply them by 255",
+                    stacklevel=3,
+                )
+            tensor = tf.convert_to_tensor(to_network_range(batch.astype(keras.config.floatx())))
+            parts.append({name: value.numpy() for name, value in self._deployed(tensor).items()})
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def encode(self, images: Any, batch_size: int = 256) -> np.ndarray:
+        """Hash images with the deployed (averaged) weights.
+
+        Args:
+            images: (N, H, W, C) uint8, or float in 0..255.
+            batch_size: images at a time.
+
+        Returns:
+            (N, ceil(K / 8)) uint8, most significant bit first, zero padded; a bit is 1 where H(x) > 0.5.
+
+        Raises:
+            ValueError: images that do not fit the model.
+        """
+        return codes.pack(codes.binarise(self.predict_streams(images, batch_size)["relaxed_codes"]))
+
+    def generate(self, labels: Any, seed: int = 0) -> np.ndarray:
+        """Make one synthetic image for each label.
+
+        Args:
+            labels: (N,) class ids or (N, L) multi-hot.
+            seed: of the noise; the training's noise is not touched.
+
+        Returns:
+            (N, H, W, C) uint8.
+
+        Raises:
+            ValueError: the model has no generator, or labels that do not fit.
+        """
+        if self.generator is None:
+            raise ValueError("this model has no generator (gan=False or synthetic=False); train one with both on")
+        labels, _ = check_labels(labels, len(labels), self.num_classes)
+        noise = keras.random.normal((len(labels), self.noise_dim), seed=seed)
+        rows = tf.convert_to_tensor(multi_hot(labels, self.num_classes))
+        return to_pixels(ops.convert_to_numpy(self.generator([noise, rows], training=False)))
+
+    # Saving -----------------------------------------------------------------------------------------------------
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments; pretrained weights are in the saved file, not downloaded again."""
+        return {"name": self.name, **self._arguments, "weights": None}
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """Return what `compile` was given, or chose."""
+        config = {
+            "encoder_optimizer": keras.saving.serialize_keras_object(self.encoder_optimizer),
+            "objective": dataclasses.asdict(self.objective),
+        }
+        if self.generator is not None:
+            config["generator_optimizer"] = keras.saving.serialize_keras_object(self.generator_optimizer)
+        return config
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compile as `get_compile_config` says; the optimizers' state follows from the file."""
+        optimizers = {
+            name: keras.saving.deserialize_keras_object(value)
+            for name, value in config.items()
+            if name.endswith("_optimizer")
+        }
+        self.compile(objective=Objective(**config["objective"]), **optimizers)

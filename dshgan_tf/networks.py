@@ -1,0 +1,206 @@
+"""The two networks: a conditional generator, and the shared CNN with its three streams."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+from dshgan_tf.normalization import FusedBatchNormalization
+
+SMALLEST_GRID = 4  # the trunk ends, and the generator starts, at about 4 x 4 cells
+
+
+def _check_image_shape(image_shape: tuple[int, int, int]) -> None:
+    if len(image_shape) != 3 or min(image_shape) < 1:
+        raise ValueError(f"image_shape must be (height, width, channels), each at least 1, got {image_shape}")
+    if image_shape[2] not in (1, 3):
+        raise ValueError(f"images have 1 (grey) or 3 (RGB) channels, got {image_shape[2]}; convert them")
+
+
+def _halvings(image_shape: tuple[int, int, int]) -> int:
+    """How often the shorter side can be halved before it falls under the smallest grid."""
+    return max(0, int(math.log2(max(1, min(image_shape[:2]) / SMALLEST_GRID))))
+
+
+def _normalise(x: Any, norm: str, name: str) -> Any:
+    if norm == "none":
+        return x
+    return FusedBatchNormalization(momentum=0.9, epsilon=1e-5, name=name)(x)
+
+
+def _convolution(x: Any, filters: int, norm: str, name: str, strides: int = 1) -> Any:
+    x = layers.Conv2D(filters, 3, strides, padding="same", use_bias=norm == "none", name=f"{name}_conv")(x)
+    return _normalise(x, norm, f"{name}_norm")
+
+
+def _activate(x: Any) -> Any:
+    return layers.LeakyReLU(negative_slope=0.1)(x)
+
+
+def small_trunk(images: Any, width: int, norm: str) -> Any:
+    """Residual trunk for small images: a stem, then stages that halve the grid and double the channels.
+
+    Few channels at full resolution: there a convolution costs the most and, on small images, brings the least.
+
+    Args:
+        images: (B, H, W, C) symbolic input in [-1, 1].
+        width: channels of the stem; the stages have 2, 4, 8 ... times as many.
+        norm: "batch" or "none".
+
+    Returns:
+        (B, F) features, the mean and the maximum of every channel over the last grid.
+    """
+    x = _activate(_convolution(images, width, norm, "stem"))
+    for stage in range(1, _halvings(tuple(images.shape[1:])) + 1):
+        filters = width * 2**stage
+        x = _activate(_convolution(x, filters, norm, f"stage{stage}_down", strides=2))
+        y = _activate(_convolution(x, filters, norm, f"stage{stage}_a"))
+        y = _convolution(y, filters, norm, f"stage{stage}_b")
+        x = _activate(layers.Add(name=f"stage{stage}_add")([x, y]))
+    mean = layers.GlobalAveragePooling2D(name="mean_pool")(x)
+    maximum = layers.GlobalMaxPooling2D(name="max_pool")(x)
+    return layers.Concatenate(name="features")([mean, maximum])
+
+
+@keras.saving.register_keras_serializable(package="dshgan_tf")
+class ApplicationInput(layers.Layer):
+    """Turn [-1, 1] into what a `keras.applications` model expects: its own preprocessing, on RGB 0..255.
+
+    Args:
+        module: name of the module under `keras.applications`, for example "resnet_v2".
+        **kwargs: as in `keras.layers.Layer`.
+    """
+
+    def __init__(self, module: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.module = module
+
+    def call(self, images: Any) -> Any:
+        """Return (B, H, W, 3) in the backbone's range."""
+        if images.shape[-1] == 1:
+            images = ops.repeat(images, 3, axis=-1)
+        return getattr(keras.applications, self.module).preprocess_input((images + 1.0) * 127.5)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "module": self.module}
+
+
+def application_trunk(images: Any, name: str, weights: str | None) -> Any:
+    """Trunk by the name of a `keras.applications` model.
+
+    Args:
+        images: (B, H, W, C) symbolic input in [-1, 1].
+        name: for example "MobileNetV2"; the model's own preprocessing is applied.
+        weights: None (random), "imagenet" (downloaded by Keras) or the path of a weights file.
+
+    Returns:
+        (B, F) features.
+
+    Raises:
+        ValueError: no such model.
+    """
+    build = getattr(keras.applications, name, None)
+    if not callable(build):
+        known = sorted(n for n in dir(keras.applications) if n[0].isupper())
+        raise ValueError(f"unknown backbone {name!r}; use 'small' or one of keras.applications: {', '.join(known)}")
+    module = build.__module__.rsplit(".", 1)[-1]
+    backbone = build(include_top=False, weights=weights, input_shape=(*images.shape[1:3], 3), pooling="avg")
+    return backbone(ApplicationInput(module, name="application_input")(images))
+
+
+def build_encoder(
+    image_shape: tuple[int, int, int],
+    num_bits: int,
+    num_classes: int,
+    backbone: str = "small",
+    weights: str | None = None,
+    width: int = 16,
+    norm: str = "batch",
+) -> keras.Model:
+    """Build the shared CNN with its hash, adversary and classification streams.
+
+    Args:
+        image_shape: (H, W, C), C 1 or 3.
+        num_bits: K, at least 1.
+        num_classes: L, at least 2.
+        backbone: "small", or the name of a `keras.applications` model.
+        weights: of the backbone: None, "imagenet" or a file.
+        width: channels of the small trunk's stem.
+        norm: "batch" or "none".
+
+    Returns:
+        A model from images (B, H, W, C) in [-1, 1] to a dict of float32: `relaxed_codes` (B, K) in [0, 1],
+        `adversary_logits` (B,) of P(real), `class_logits` (B, L).
+
+    Raises:
+        ValueError: a size out of range or an unknown backbone.
+
+    Reference:
+        Qiu et al., SIGIR 2017, section 3: a shared CNN with three streams.
+    """
+    _check_image_shape(image_shape)
+    images = keras.Input(image_shape, name="images")
+    if backbone == "small":
+        features = small_trunk(images, width, norm)
+    else:
+        features = application_trunk(images, backbone, weights)
+    # The heads compute in float32 under mixed precision: a bit is a comparison with 0.5.
+    precision = "float64" if keras.config.floatx() == "float64" else "float32"
+    hash_logits = layers.Dense(num_bits, dtype=precision, name="hash")(features)
+    adversary_logits = layers.Dense(1, dtype=precision, name="adversary")(features)
+    class_logits = layers.Dense(num_classes, dtype=precision, name="classification")(features)
+    outputs = {
+        "relaxed_codes": layers.Activation("sigmoid", dtype=precision, name="relaxed_codes")(hash_logits),
+        "adversary_logits": layers.Reshape((), dtype=precision, name="adversary_logits")(adversary_logits),
+        "class_logits": class_logits,
+    }
+    return keras.Model(images, outputs, name="encoder")
+
+
+def build_generator(
+    image_shape: tuple[int, int, int], num_classes: int, noise_dim: int = 64, width: int = 16, norm: str = "batch"
+) -> keras.Model:
+    """Build the conditional generator G(noise, labels).
+
+    Args:
+        image_shape: (H, W, C) of the images made.
+        num_classes: L; labels enter as multi-hot vectors, so one label and many share one path.
+        noise_dim: size of the noise vector.
+        width: channels at the full resolution; each coarser grid has twice as many.
+        norm: "batch" or "none".
+
+    Returns:
+        A model from [noise (B, Z), labels (B, L)] to images (B, H, W, C) float32 in [-1, 1].
+
+    Raises:
+        ValueError: a size out of range.
+
+    Reference:
+        Qiu et al., SIGIR 2017, section 3, semi-supervised conditional GAN.
+    """
+    _check_image_shape(image_shape)
+    height, width_pixels, channels = image_shape
+    doublings = _halvings(image_shape)
+    rows, columns = (math.ceil(side / 2**doublings) for side in (height, width_pixels))
+    noise = keras.Input((noise_dim,), name="noise")
+    labels = keras.Input((num_classes,), name="labels")
+    filters = width * 2**doublings
+    x = layers.Concatenate(name="condition")([noise, labels])
+    x = layers.Dense(rows * columns * filters, use_bias=norm == "none", name="start")(x)
+    x = layers.Reshape((rows, columns, filters), name="grid")(x)
+    x = _activate(_normalise(x, norm, "start_norm"))
+    for level in range(doublings):
+        filters //= 2
+        x = _activate(_convolution(x, filters, norm, f"level{level}"))  # before upsampling: a quarter of the cost
+        x = layers.UpSampling2D(interpolation="nearest", name=f"level{level}_up")(x)
+    x = _activate(_convolution(x, filters, norm, "full"))
+    x = layers.Conv2D(channels, 3, padding="same", name="to_image")(x)
+    top, left = (x.shape[1] - height) // 2, (x.shape[2] - width_pixels) // 2
+    crop = ((top, x.shape[1] - height - top), (left, x.shape[2] - width_pixels - left))
+    x = layers.Cropping2D(crop, name="crop")(x)
+    precision = "float64" if keras.config.floatx() == "float64" else "float32"
+    return keras.Model([noise, labels], layers.Activation("tanh", dtype=precision, name="image")(x), name="generator")

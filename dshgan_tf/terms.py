@@ -1,0 +1,129 @@
+"""What each player minimises: the weighted terms of the encoder and of the generator, one value an example each."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from keras import ops
+
+from dshgan_tf import losses
+from dshgan_tf.config import Objective
+from dshgan_tf.replicas import gather_rows
+
+Tensors = dict[str, Any]
+
+
+class Term(NamedTuple):
+    """A named term of a loss: its weight (a number or a scalar tensor) and its values, (B,)."""
+
+    weight: Any
+    values: Any
+
+
+def encoder_terms(
+    streams: dict[str, Tensors], labels: Tensors, objective: Objective, ramp: Any, margin: float, multi_label: bool
+) -> dict[str, Term]:
+    """Return what the CNN and its streams minimise, l_triplet + l_adv + l_cls and the recipe's additions.
+
+    Args:
+        streams: the encoder's outputs for "real" (B labelled images) and, where there are any, "unlabeled" (B) and
+            "synthetic" (2 B: all x+, then all x-).
+        labels: label rows for each of these; those of "unlabeled" are pseudo-labels, zeros where not confident.
+        objective: the weights.
+        ramp: factor in [0, 1] of the terms that rest on synthetic images or on pseudo-labels.
+        margin: of the triplets.
+        multi_label: sigmoid instead of softmax classification.
+
+    Returns:
+        Name -> term.
+
+    Reference:
+        Qiu et al., SIGIR 2017, the loss of the CNN.
+    """
+    real, codes = streams["real"], streams["real"]["relaxed_codes"]
+    terms = {
+        "classification_loss": Term(
+            objective.classification_weight,
+            losses.classification_loss(labels["real"], real["class_logits"], multi_label),
+        )
+    }
+    if objective.real_triplet_weight:
+        terms["real_triplet_loss"] = Term(
+            objective.real_triplet_weight, _mined(codes, labels["real"], [(codes, labels["real"])], margin)
+        )
+    if "unlabeled" in streams and objective.pseudo_label_weight:
+        unlabeled = streams["unlabeled"]
+        confident = ops.cast(ops.max(labels["unlabeled"], axis=-1) > 0.5, codes.dtype)
+        weight = objective.pseudo_label_weight * ramp
+        terms["pseudo_label_loss"] = Term(
+            weight,
+            confident * losses.classification_loss(labels["unlabeled"], unlabeled["class_logits"], multi_label),
+        )
+        others = [(codes, labels["real"]), (unlabeled["relaxed_codes"], labels["unlabeled"])]
+        terms["pseudo_triplet_loss"] = Term(
+            weight * objective.real_triplet_weight,
+            _mined(unlabeled["relaxed_codes"], labels["unlabeled"], others, margin),
+        )
+    if "synthetic" in streams:
+        synthetic = streams["synthetic"]
+        positive, negative = ops.split(synthetic["relaxed_codes"], 2)
+        terms["triplet_loss"] = Term(
+            objective.triplet_weight * ramp, losses.triplet_loss(codes, positive, negative, margin)
+        )
+        terms["adversary_loss"] = Term(objective.adversary_weight, _adversary(streams))
+        terms["synthetic_classification_loss"] = Term(
+            objective.synthetic_classification_weight * ramp,
+            losses.classification_loss(labels["synthetic"], synthetic["class_logits"], multi_label),
+        )
+    return terms
+
+
+def generator_terms(
+    anchor_codes: Any, synthetic: Tensors, labels: Any, objective: Objective, margin: float, multi_label: bool
+) -> dict[str, Term]:
+    """Return what the generator minimises, l_triplet - l_adv + l_cls.
+
+    Args:
+        anchor_codes: (B, K) relaxed codes of the real images, constants here.
+        synthetic: the encoder's outputs for the 2 B synthetic images, all x+, then all x-.
+        labels: (2 B, L) the labels they were made with.
+        objective: the weights.
+        margin: of the triplets.
+        multi_label: sigmoid instead of softmax classification.
+
+    Returns:
+        Name -> term.
+
+    Reference:
+        Qiu et al., SIGIR 2017, the loss of the generator.
+    """
+    positive, negative = ops.split(synthetic["relaxed_codes"], 2)
+    return {
+        "generator_triplet_loss": Term(
+            objective.triplet_weight, losses.triplet_loss(anchor_codes, positive, negative, margin)
+        ),
+        "generator_adversary_loss": Term(
+            objective.adversary_weight,
+            losses.generator_adversary_loss(synthetic["adversary_logits"], objective.generator_loss),
+        ),
+        "generator_classification_loss": Term(
+            objective.synthetic_classification_weight,
+            losses.classification_loss(labels, synthetic["class_logits"], multi_label),
+        ),
+    }
+
+
+def _mined(anchors: Any, anchor_labels: Any, others: list[tuple[Any, Any]], margin: float) -> Any:
+    """Triplets among the real images of the global batch, so that replicas mine what one device would."""
+    codes, labels = (ops.concatenate([gather_rows(part) for part in parts]) for parts in zip(*others, strict=True))
+    return losses.batch_triplet_loss(anchors, anchor_labels, codes, labels, margin)
+
+
+def _adversary(streams: dict[str, Tensors]) -> Any:
+    """Mean over the members of a triplet; unlabelled real images join the real one."""
+    real = losses.adversary_loss(streams["real"]["adversary_logits"], real=True)
+    if "unlabeled" in streams:
+        unlabeled = losses.adversary_loss(streams["unlabeled"]["adversary_logits"], real=True)
+        real = (real + unlabeled) / 2
+    positive, negative = ops.split(losses.adversary_loss(streams["synthetic"]["adversary_logits"], real=False), 2)
+    return (real + positive + negative) / 3
