@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import tensorflow as tf
 
 from dshgan_tf import retrieval
 from dshgan_tf.data.splits import Splits
+from dshgan_tf.files import atomic_path
 
 
 class RetrievalEvaluation(keras.callbacks.Callback):
@@ -33,8 +33,10 @@ class RetrievalEvaluation(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Say when there is nothing to validate on."""
         if not len(self.splits.validation):
-            print("RetrievalEvaluation: no validation part (fewer than 5 labels a class), so no val_map; "
-                  "the last weights count.")
+            print(
+                "RetrievalEvaluation: no validation part (fewer than 5 labels a class), so no val_map; "
+                "the last weights count."
+            )
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Add `val_map` to the epoch's logs."""
@@ -102,12 +104,7 @@ class SampleGrid(keras.callbacks.Callback):
         images = self.model.generate(labels)
         zoom = self.zoom or max(1, 32 // images.shape[1])
         grid = tile(images.repeat(zoom, axis=1).repeat(zoom, axis=2), self.columns)
-        png = _png(grid)
-        self.directory.mkdir(parents=True, exist_ok=True)
-        target = self.directory / f"samples-{epoch + 1:04d}.png"
-        temporary = target.with_suffix(".part")
-        temporary.write_bytes(png)
-        os.replace(temporary, target)
+        write_png(self.directory / f"samples-{epoch + 1:04d}.png", grid)
         if self.log_dir is not None:
             writer = tf.summary.create_file_writer(str(self.log_dir))
             with writer.as_default():
@@ -115,9 +112,9 @@ class SampleGrid(keras.callbacks.Callback):
             writer.close()
 
 
-def _png(image: np.ndarray) -> bytes:
+def write_png(target: str | os.PathLike[str], image: np.ndarray) -> None:
+    """Write (H, W, 3) uint8 as a PNG file, atomically."""
     from PIL import Image
 
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "PNG")
-    return buffer.getvalue()
+    with atomic_path(target) as path:
+        Image.fromarray(image).save(path, "PNG")

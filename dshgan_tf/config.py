@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
+import typing
 from pathlib import Path
 from typing import Any, Literal
+
+from dshgan_tf.files import write_json
 
 GeneratorLoss = Literal["saturating", "non_saturating"]
 
@@ -91,3 +93,130 @@ class Objective:
     def margin_for(self, num_bits: int) -> float:
         """Return the margin for `num_bits` bits, in squared Hamming distance."""
         return num_bits / 4 if self.margin is None else self.margin
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """One training run: data, size, duration, and the objective.
+
+    Args:
+        preset: name of the preset it started from.
+        dataset: "digits" or "cifar10".
+        data_dir: TFDS folder; None for `TFDS_DATA_DIR`.
+        protocol: name of the split protocol; None for the one named like the data set.
+        labels_per_class: labels used a class, validation included; None for the protocol's number.
+        num_bits: length of a code.
+        seed: of split, order, weights and noise.
+        gan: False is the baseline: the same encoder on the same labelled batches, nothing else.
+        synthetic: False leaves out generator and adversary and keeps every other use of unlabelled images.
+        steps: training steps in all.
+        steps_per_epoch: steps between two checkpoints, lines of metrics and validations.
+        batch_size: triplets a step, over all replicas.
+        backbone: "small", or the name of a keras.applications model.
+        weights: of the backbone: None, "imagenet" or a file.
+        width: channels at full resolution; None for the model's rule.
+        precision: Keras dtype policy.
+        strategy: "none", or "mirrored" over all GPUs or over `logical_devices` CPU devices.
+        logical_devices: split the CPU into so many devices; 0 leaves it whole.
+        deterministic: same seed, same machine, same weights to the bit; slower.
+        top_k: cut of `map_at_k` and `precision_at_k`; None for the whole ranking.
+        objective: weights, margin and ramps of the losses.
+
+    Raises:
+        ValueError: a value out of range; the message names it.
+    """
+
+    preset: str = "custom"
+    dataset: str = "digits"
+    data_dir: str | None = None
+    protocol: str | None = None
+    labels_per_class: int | None = None
+    num_bits: int = 32
+    seed: int = 0
+    gan: bool = True
+    synthetic: bool = True
+    steps: int = 1200
+    steps_per_epoch: int = 100
+    batch_size: int = 64
+    backbone: str = "small"
+    weights: str | None = None
+    width: int | None = None
+    precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
+    strategy: Literal["none", "mirrored"] = "none"
+    logical_devices: int = 0
+    deterministic: bool = False
+    top_k: int | None = None
+    objective: Objective = dataclasses.field(default_factory=Objective)
+
+    def __post_init__(self) -> None:
+        """Validate."""
+        for name in ("num_bits", "steps", "steps_per_epoch", "batch_size"):
+            _require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("labels_per_class", "width", "top_k"):
+            value = getattr(self, name)
+            _require(value is None or value >= 1, f"{name} must be at least 1 or left out, got {value}")
+        _require(self.seed >= 0, f"seed must be at least 0, got {self.seed}")
+        _require(self.logical_devices >= 0, f"logical_devices must be at least 0, got {self.logical_devices}")
+        _require(
+            self.steps % self.epoch_length == 0,
+            f"steps ({self.steps}) must be a multiple of steps_per_epoch ({self.steps_per_epoch}); "
+            f"take {-(-self.steps // self.epoch_length) * self.epoch_length}",
+        )
+
+    @property
+    def epoch_length(self) -> int:
+        """Steps between two checkpoints: `steps_per_epoch`, or fewer when the whole run is shorter."""
+        return min(self.steps_per_epoch, self.steps)
+
+    @property
+    def epochs(self) -> int:
+        """Number of epochs."""
+        return self.steps // self.epoch_length
+
+    def save(self, path: str | Path) -> None:
+        """Write the config as JSON."""
+        write_json(path, dataclasses.asdict(self))
+
+    @classmethod
+    def load(cls, path: str | Path) -> RunConfig:
+        """Read a config written by `save`.
+
+        Raises:
+            ValueError: no such file, not JSON, an unknown field, a value out of range or of another type.
+        """
+        try:
+            values = json.loads(Path(path).read_text())
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise ValueError(f"cannot read config {path}: {error}") from error
+        if not isinstance(values, dict):
+            raise ValueError(f"config {path} must hold a JSON object, got {type(values).__name__}")
+        return cls(**_checked(cls, values | {"objective": _objective(values.get("objective", {}), path)}, path))
+
+
+def _objective(values: Any, path: str | Path) -> Objective:
+    if not isinstance(values, dict):
+        raise ValueError(f"objective in {path} must be a JSON object, got {values!r}")
+    return Objective(**_checked(Objective, values, path))
+
+
+def _checked(cls: type, values: dict[str, Any], path: str | Path) -> dict[str, Any]:
+    """Compare names and types with the defaults', so that a typing error is named and not run."""
+    hints = typing.get_type_hints(cls)
+    for name, value in values.items():
+        if name not in hints:
+            raise ValueError(f"unknown field {name!r} in {path}; known are {', '.join(hints)}")
+        if not _fits(value, hints[name]):
+            raise ValueError(f"field {name!r} in {path} must be {hints[name]}, got {value!r}")
+    return values
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a JSON value is of a field's type; an integer is a float too, a boolean is no number."""
+    options = typing.get_args(hint)
+    if typing.get_origin(hint) is Literal:
+        return isinstance(value, str) and value in options
+    if options:
+        return any(_fits(value, option) for option in options)
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return type(value) is hint

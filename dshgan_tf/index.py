@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import secrets
-from pathlib import Path
 
 import numpy as np
 
 from dshgan_tf.codes import check_codes, code_width
+from dshgan_tf.files import atomic_path
 
 FORMAT = "dshgan_tf.HammingIndex/1"
 
@@ -109,18 +108,9 @@ class HammingIndex:
         """
         import faiss
 
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
         codes = faiss.vector_to_array(self._flat.xb).reshape(len(self), code_width(self.num_bits))
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-        try:
-            with temporary.open("wb") as file:
-                np.savez(file, format=FORMAT, num_bits=self.num_bits, codes=codes, ids=self._ids)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, format=FORMAT, num_bits=self.num_bits, codes=codes, ids=self._ids)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> HammingIndex:

@@ -1,0 +1,41 @@
+"""Nothing is ever half written: a temporary name first, then one rename."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+@contextlib.contextmanager
+def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary path beside `target` (same suffix) and rename it on success; parents are made.
+
+    Args:
+        target: file to write.
+
+    Yields:
+        The path to write to; it is removed when the block raises.
+    """
+    target = Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.stem}.{os.getpid()}.part{target.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(target: str | os.PathLike[str], value: Any) -> None:
+    """Write a value as JSON, atomically.
+
+    Args:
+        target: file to write.
+        value: what `json` can write.
+    """
+    with atomic_path(target) as path:
+        path.write_text(json.dumps(value, indent=2) + "\n")

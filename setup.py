@@ -1,0 +1,35 @@
+"""Packaging of dshgan_tf: three packages, explicit, with their data files."""
+
+from pathlib import Path
+
+from setuptools import setup
+
+HERE = Path(__file__).parent
+
+setup(
+    name="dshgan-tf",
+    version="0.1.0",
+    description="Semantic image hashing with few labels: DSH-GANs on Keras 3 and TensorFlow",
+    long_description=(HERE / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=["dshgan_tf", "dshgan_tf.data", "training", "export"],
+    install_requires=[
+        line for line in (HERE / "requirements.txt").read_text().splitlines() if line and not line.startswith("#")
+    ],
+    extras_require={
+        "gpu": ["tensorflow[and-cuda]>=2.19"],
+        "dev": (HERE / "requirements-dev.txt").read_text().split("\n")[1:-1],
+    },
+    entry_points={
+        "console_scripts": [
+            "dshgan-train=training.train:main",
+            "dshgan-evaluate=training.evaluate:main",
+            "dshgan-export=export.cli:main",
+            "dshgan-encode=export.search:encode_main",
+            "dshgan-index=export.search:index_main",
+            "dshgan-search=export.search:search_main",
+        ]
+    },
+)

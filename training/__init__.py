@@ -1,0 +1,1 @@
+"""The training program: presets, runner, evaluation and plots around the library `dshgan_tf`."""

@@ -1,0 +1,36 @@
+"""Presets: data, size and duration. The objective is the library's default; `*_paper` sets the published one."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from dshgan_tf.config import Objective, RunConfig
+
+# dshgan-train smoke --workdir runs/smoke
+# A few steps, to see that everything is installed. Seconds.
+SMOKE = RunConfig(preset="smoke", dataset="digits", labels_per_class=1, num_bits=16, steps=4, steps_per_epoch=2)
+
+# dshgan-train digits --workdir runs/digits
+DIGITS = RunConfig(preset="digits", dataset="digits", labels_per_class=1, num_bits=32, steps=1200)
+
+# dshgan-train digits_paper --workdir runs/digits_paper
+DIGITS_PAPER = dataclasses.replace(DIGITS, preset="digits_paper", objective=Objective.paper())
+
+# TFDS_DATA_DIR=<TFDS folder> dshgan-train cifar10 --workdir runs/cifar10
+CIFAR10 = RunConfig(preset="cifar10", dataset="cifar10", num_bits=48, steps=2000)
+
+# TFDS_DATA_DIR=<TFDS folder> dshgan-train cifar10_paper --workdir runs/cifar10_paper
+CIFAR10_PAPER = dataclasses.replace(CIFAR10, preset="cifar10_paper", objective=Objective.paper())
+
+PRESETS = {preset.preset: preset for preset in (SMOKE, DIGITS, DIGITS_PAPER, CIFAR10, CIFAR10_PAPER)}
+
+
+def get_preset(name: str) -> RunConfig:
+    """Return a preset by name.
+
+    Raises:
+        ValueError: no such preset.
+    """
+    if name not in PRESETS:
+        raise ValueError(f"unknown preset {name!r}; choose from {', '.join(PRESETS)}")
+    return PRESETS[name]
