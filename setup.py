@@ -18,10 +18,7 @@ setup(
     install_requires=[
         line for line in (HERE / "requirements.txt").read_text().splitlines() if line and not line.startswith("#")
     ],
-    extras_require={
-        "gpu": ["tensorflow[and-cuda]>=2.19"],
-        "dev": (HERE / "requirements-dev.txt").read_text().split("\n")[1:-1],
-    },
+    extras_require={"gpu": ["tensorflow[and-cuda]>=2.19"]},
     entry_points={
         "console_scripts": [
             "dshgan-train=training.train:main",

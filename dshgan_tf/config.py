@@ -34,6 +34,8 @@ class Objective:
         real_triplet_weight: weight of the triplets mined among the real images of a batch.
         pseudo_label_weight: weight of the cross-entropy of confident predictions on unlabelled images.
         pseudo_label_threshold: confidence in (0.5, 1] from which a prediction counts as a label.
+        diversity_weight: weight of the generator's diversity loss, against one picture a class.
+        balance_weight: weight of the balance of the classes predicted on unlabelled images.
         ramp: share of the training in [0, 1] over which terms that rest on synthetic images or on pseudo-labels
             grow from 0 to their weight; before that the class streams know too little to be taught by them.
         ema_decay: decay in [0, 1) of the averaged encoder that encodes; 0 means the last weights.
@@ -46,13 +48,15 @@ class Objective:
 
     generator_loss: GeneratorLoss = "non_saturating"
     margin: float | None = None
-    triplet_weight: float = 1.0
+    triplet_weight: float = 0.1
     adversary_weight: float = 1.0
     classification_weight: float = 1.0
     synthetic_classification_weight: float = 1.0
-    real_triplet_weight: float = 1.0
+    real_triplet_weight: float = 0.1
     pseudo_label_weight: float = 1.0
     pseudo_label_threshold: float = 0.95
+    diversity_weight: float = 0.0
+    balance_weight: float = 0.0
     ramp: float = 0.3
     ema_decay: float = 0.99
     augment: bool = True
@@ -83,8 +87,11 @@ class Objective:
         return cls(
             generator_loss="saturating",
             margin=1.0,
+            triplet_weight=1.0,
             real_triplet_weight=0.0,
             pseudo_label_weight=0.0,
+            diversity_weight=0.0,
+            balance_weight=0.0,
             ramp=0.0,
             ema_decay=0.0,
             augment=False,

@@ -139,6 +139,48 @@ def classification_loss(labels: Any, logits: Any, multi_label: bool = False) -> 
     return -ops.sum(labels * ops.log_softmax(logits, axis=-1), axis=-1)
 
 
+def diversity_loss(images: Any, noise: Any, labels: Any) -> Any:
+    """Mode-seeking loss: images of one label that differ less than their noise are costly.
+
+    Args:
+        images: (B, H, W, C) float, synthetic.
+        noise: (B, Z) float they were made from.
+        labels: (B, L) float they were made with.
+
+    Returns:
+        (B,) float: mean over the other images of the same label set of |z - z'| / (|x - x'| + 0.1), root mean square
+        distances; 0 where there is no other.
+
+    Reference:
+        Mao et al., CVPR 2019, mode seeking GANs, equation 2 (its reciprocal, as in the paper's code).
+    """
+
+    def distances(rows: Any) -> Any:
+        rows = ops.reshape(rows, (ops.shape(rows)[0], -1))
+        squares = ops.sum(ops.square(rows), -1)
+        gram = squares[:, None] + squares[None, :] - 2 * ops.matmul(rows, ops.transpose(rows))
+        return ops.sqrt(ops.relu(gram) / rows.shape[-1] + 1e-6)
+
+    same = ops.cast(ops.max(ops.abs(labels[:, None] - labels[None, :]), axis=-1) < 0.5, images.dtype)
+    same = same * (1 - ops.eye(ops.shape(labels)[0], dtype=images.dtype))
+    ratios = distances(noise) / (distances(images) + 0.1)
+    return ops.sum(same * ratios, axis=-1) / ops.maximum(ops.sum(same, axis=-1), 1)
+
+
+def balance_loss(class_logits: Any, prior: Any) -> Any:
+    """Kullback-Leibler divergence of the batch's mean prediction from the labels' share of each class.
+
+    Args:
+        class_logits: (B, L) float.
+        prior: (L,) float, sums to 1.
+
+    Returns:
+        Scalar float, 0 when the predictions are balanced as the labels are.
+    """
+    mean = ops.mean(ops.softmax(class_logits, axis=-1), axis=0)
+    return ops.sum(mean * (ops.log(mean + 1e-6) - ops.log(prior + 1e-6)))
+
+
 @keras.saving.register_keras_serializable(package="dshgan_tf")
 class TripletLoss(keras.losses.Loss):
     """`batch_triplet_loss` for `compile(loss=...)` of any Keras model that outputs relaxed codes.
@@ -179,9 +221,7 @@ class TripletLoss(keras.losses.Loss):
 class AdversaryLoss(keras.losses.Loss):
     """Cross-entropy of P(real | x): `y_true` (B,) is 1 for real images, `y_pred` (B,) are logits."""
 
-    def __init__(
-        self, reduction: str = "sum_over_batch_size", name: str = "adversary_loss", dtype: Any = None
-    ) -> None:
+    def __init__(self, reduction: str = "sum_over_batch_size", name: str = "adversary_loss", dtype: Any = None) -> None:
         super().__init__(name=name, reduction=reduction, dtype=dtype)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import warnings
 from typing import Any
 
@@ -122,11 +123,17 @@ class DSHGAN(keras.Model):
         names = ["encoder_loss", "classification_loss", "real_triplet_loss", "accuracy"]
         self.code_metrics = {"quantization_error": QuantizationError(), "bit_imbalance": BitImbalance()}
         if self.gan:
-            names += ["pseudo_label_loss", "pseudo_triplet_loss", "pseudo_label_rate"]
+            names += ["pseudo_label_loss", "pseudo_triplet_loss", "balance_loss", "pseudo_label_rate"]
         if self.generator is not None:
-            names += ["triplet_loss", "adversary_loss", "synthetic_classification_loss", "real_score", "synthetic_score"]
+            names += [
+                "triplet_loss",
+                "adversary_loss",
+                "synthetic_classification_loss",
+                "real_score",
+                "synthetic_score",
+            ]
             names += ["generator_loss", "generator_triplet_loss", "generator_adversary_loss"]
-            names += ["generator_classification_loss"]
+            names += ["generator_classification_loss", "generator_diversity_loss"]
             self.code_metrics["triplet_accuracy"] = TripletAccuracy()
         self.trackers = {name: keras.metrics.Mean(name=name) for name in names}
 
@@ -273,11 +280,11 @@ class DSHGAN(keras.Model):
     def _update_generator(self, data: Tensors, anchor_codes: Any) -> None:
         """Update the generator, so that its images are hashed, judged and classified like real ones."""
         with tf.GradientTape() as tape:
-            images, labels = self.synthesise(data, training=True)
+            images, noise, labels = self.synthesise(data, training=True)
             with frozen_statistics(self.encoder):
                 synthetic = self.encoder(self._augment(images), training=True)
             terms = generator_terms(
-                anchor_codes, synthetic, labels, self.objective, self._margin, self.multi_label
+                anchor_codes, synthetic, images, noise, labels, self.objective, self._margin, self.multi_label
             )
             loss = self.generator_optimizer.scale_loss(self._weigh("generator_loss", terms))
         variables = self.generator.trainable_variables
@@ -295,7 +302,7 @@ class DSHGAN(keras.Model):
         """
         labels = ops.concatenate([data["label"], data["negative_label"]])
         noise = self._draw(keras.random.normal, labels, self.noise_dim)
-        return self.generator([noise, labels], training=training), labels
+        return self.generator([noise, labels], training=training), noise, labels
 
     def _streams_and_labels(self, data: Tensors, encoder: keras.Model, training: bool) -> tuple[Tensors, Tensors]:
         """Run the encoder on the real, unlabelled and synthetic images of a batch, with the labels of each.
@@ -314,7 +321,7 @@ class DSHGAN(keras.Model):
             )
         if self.generator is not None:
             with frozen_statistics(self.generator), frozen_statistics(encoder):
-                images, labels["synthetic"] = self.synthesise(data, training=training)
+                images, _, labels["synthetic"] = self.synthesise(data, training=training)
                 streams["synthetic"] = encoder(look(ops.stop_gradient(images)), training=training)
         self._track(streams, labels)
         return streams, labels
@@ -464,3 +471,23 @@ class DSHGAN(keras.Model):
             if name.endswith("_optimizer")
         }
         self.compile(objective=Objective(**config["objective"]), **optimizers)
+
+
+def load_model(path: str | os.PathLike[str]) -> DSHGAN:
+    """Load a model saved as `.keras`, in safe mode, ready to encode or to go on training.
+
+    `keras.models.load_model` does the same once `dshgan_tf.model` is imported.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: no such file, or not a DSHGAN.
+    """
+    model = keras.models.load_model(path, safe_mode=True)
+    if not isinstance(model, DSHGAN):
+        raise ValueError(f"{path} holds a {type(model).__name__}, not a DSHGAN; give a model.keras of this project")
+    return model

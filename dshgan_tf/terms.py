@@ -59,6 +59,10 @@ def encoder_terms(
             weight,
             confident * losses.classification_loss(labels["unlabeled"], unlabeled["class_logits"], multi_label),
         )
+        if objective.balance_weight:
+            prior = ops.mean(labels["real"], axis=0)
+            balance = losses.balance_loss(unlabeled["class_logits"], prior)
+            terms["balance_loss"] = Term(objective.balance_weight * ramp, ops.broadcast_to(balance, (1,)))
         others = [(codes, labels["real"]), (unlabeled["relaxed_codes"], labels["unlabeled"])]
         terms["pseudo_triplet_loss"] = Term(
             weight * objective.real_triplet_weight,
@@ -79,13 +83,22 @@ def encoder_terms(
 
 
 def generator_terms(
-    anchor_codes: Any, synthetic: Tensors, labels: Any, objective: Objective, margin: float, multi_label: bool
+    anchor_codes: Any,
+    synthetic: Tensors,
+    images: Any,
+    noise: Any,
+    labels: Any,
+    objective: Objective,
+    margin: float,
+    multi_label: bool,
 ) -> dict[str, Term]:
     """Return what the generator minimises, l_triplet - l_adv + l_cls.
 
     Args:
         anchor_codes: (B, K) relaxed codes of the real images, constants here.
         synthetic: the encoder's outputs for the 2 B synthetic images, all x+, then all x-.
+        images: (2 B, H, W, C) these images.
+        noise: (2 B, Z) the noise they were made from.
         labels: (2 B, L) the labels they were made with.
         objective: the weights.
         margin: of the triplets.
@@ -98,7 +111,7 @@ def generator_terms(
         Qiu et al., SIGIR 2017, the loss of the generator.
     """
     positive, negative = ops.split(synthetic["relaxed_codes"], 2)
-    return {
+    terms = {
         "generator_triplet_loss": Term(
             objective.triplet_weight, losses.triplet_loss(anchor_codes, positive, negative, margin)
         ),
@@ -111,6 +124,11 @@ def generator_terms(
             losses.classification_loss(labels, synthetic["class_logits"], multi_label),
         ),
     }
+    if objective.diversity_weight:
+        terms["generator_diversity_loss"] = Term(
+            objective.diversity_weight, losses.diversity_loss(images, noise, labels)
+        )
+    return terms
 
 
 def _mined(anchors: Any, anchor_labels: Any, others: list[tuple[Any, Any]], margin: float) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from dshgan_tf.files import atomic_path
-from dshgan_tf.model import DSHGAN
+from dshgan_tf.model import DSHGAN, load_model
 
 KEPT = 2
 
@@ -50,7 +50,7 @@ def load_newest(directory: Path) -> tuple[DSHGAN, int] | None:
     """
     for path in reversed(find_checkpoints(directory)):
         try:
-            return keras.models.load_model(path), int(path.stem.split("-")[1])
+            return load_model(path), int(path.stem.split("-")[1])
         except Exception as error:  # whatever a damaged file raises in zipfile, h5py or Keras
             warnings.warn(f"checkpoint {path} is damaged ({error}); falling back to the one before", stacklevel=2)
     return None

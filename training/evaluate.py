@@ -13,13 +13,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 from rich.console import Console
 
 import dshgan_tf as dsh
 from dshgan_tf.config import RunConfig
-from dshgan_tf.data import Splits
+from dshgan_tf.data import Splits, load_splits
 from dshgan_tf.files import atomic_path, write_json
 from training.tables import comparison_table, runs_table
 
@@ -73,10 +72,10 @@ def evaluate_workdir(workdir: Path) -> dict[str, Any]:
     if not (workdir / "results.json").exists() or not (workdir / "model.keras").exists():
         raise ValueError(f"{workdir} holds no finished run (no results.json); run dshgan-train into it first")
     config = RunConfig.load(workdir / "config.json")
-    splits = dsh.data.load(config.dataset, config.labels_per_class, config.seed, config.protocol, config.data_dir)
+    splits = load_splits(config)
     if json.loads((workdir / "splits.json").read_text())["sha256"] != splits.describe()["sha256"]:
         raise ValueError(f"the data of {workdir} changed since it was trained: its split has another checksum")
-    metrics = evaluate_model(keras.models.load_model(workdir / "model.keras"), splits, config.top_k, workdir)
+    metrics = evaluate_model(dsh.load_model(workdir / "model.keras"), splits, config.top_k, workdir)
     results = json.loads((workdir / "results.json").read_text())
     results |= {"k": metrics.pop("k"), "policy": metrics.pop("policy"), "metrics": metrics}
     write_json(workdir / "results.json", results)

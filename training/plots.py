@@ -130,7 +130,9 @@ def learning_curves(metrics_csv: Path) -> Figure:
         "generator": [name for name in rows[0] if name.startswith("generator")],
         "scores": ["accuracy", "triplet_accuracy", "real_score", "synthetic_score", "pseudo_label_rate", "val_map"],
     }
-    panels = {title: [n for n in names if n in rows[0] and any(row[n] for row in rows)] for title, names in panels.items()}
+    panels = {
+        title: [n for n in names if n in rows[0] and any(row[n] for row in rows)] for title, names in panels.items()
+    }
     panels = {title: names for title, names in panels.items() if names}
     figure, axes = plt.subplots(1, len(panels), figsize=(5 * len(panels), 3.6), layout="constrained", squeeze=False)
     for panel, (title, names) in zip(axes[0], panels.items(), strict=True):

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 import dshgan_tf as dsh
 from dshgan_tf.config import RunConfig
-from dshgan_tf.data import Splits
+from dshgan_tf.data import Splits, load_splits
 from dshgan_tf.files import atomic_path, write_json
 from training.checkpoints import Checkpoint, load_newest
 from training.evaluate import evaluate_model
@@ -52,7 +52,9 @@ def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike[str], verbo
     _truncate_metrics(workdir / "metrics.csv", epochs_done)
     if epochs_done < config.epochs:
         # Batches are a pure function of seed and step: a resumed run sees what the other would have seen.
-        batches = dsh.data.triplets(splits, config.batch_size, config.seed, first_step=epochs_done * config.epoch_length)
+        batches = dsh.data.triplets(
+            splits, config.batch_size, config.seed, first_step=epochs_done * config.epoch_length
+        )
         model.fit(
             batches,
             epochs=config.epochs,
@@ -67,11 +69,6 @@ def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike[str], verbo
     results = _results(config, splits, metrics, _train_seconds(workdir / "metrics.csv"))
     write_json(workdir / "results.json", results)
     return results
-
-
-def load_splits(config: RunConfig) -> Splits:
-    """Load and split the data of a run."""
-    return dsh.data.load(config.dataset, config.labels_per_class, config.seed, config.protocol, config.data_dir)
 
 
 def _claim(workdir: Path, config: RunConfig) -> None:

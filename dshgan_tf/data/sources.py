@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from dshgan_tf.config import RunConfig
 from dshgan_tf.data.protocols import Protocol, get_protocol, split
 from dshgan_tf.data.splits import Splits, check_labels
 from dshgan_tf.preprocessing import check_images
@@ -77,6 +78,18 @@ def load(
         chosen = dataclasses.replace(chosen, labels_per_class=labels_per_class)
     images, labels, names = readers[name]()
     return split(images, labels, len(names), names, chosen, seed, name)
+
+
+def load_splits(config: RunConfig) -> Splits:
+    """Load and split the data of a run.
+
+    Args:
+        config: of the run.
+
+    Raises:
+        ValueError: as `load`.
+    """
+    return load(config.dataset, config.labels_per_class, config.seed, config.protocol, config.data_dir)
 
 
 def from_arrays(

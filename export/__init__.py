@@ -1,0 +1,1 @@
+"""What leaves the workshop: SavedModel, LiteRT file, and search with a trained encoder."""

@@ -1,0 +1,37 @@
+import os
+
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import pytest
+import tensorflow as tf
+
+import dshgan_tf as dsh
+
+# Four CPU devices: tests of distribution take two of them, all others run on the first.
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 4
+)
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    keras.utils.set_random_seed(7)
+
+
+@pytest.fixture(scope="session")
+def digits():
+    return dsh.data.load("digits", labels_per_class=5, seed=0)
+
+
+@pytest.fixture
+def model(digits):
+    model = dsh.DSHGAN(num_bits=12, num_classes=10, image_shape=digits.image_shape, width=4, noise_dim=8)
+    model.compile()
+    return model
+
+
+@pytest.fixture
+def batch(digits):
+    return next(iter(dsh.data.triplets(digits, batch_size=16, seed=3)))

@@ -1,0 +1,166 @@
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import dshgan_tf as dsh
+from dshgan_tf.data import Part, Protocol, TripletOrder
+from dshgan_tf.data.protocols import split
+from dshgan_tf.data.splits import PARTS
+
+
+def arrays(images=60, classes=3, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 256, (images, 8, 8, 1), np.uint8), np.arange(images) % classes
+
+
+def test_digits_protocol_counts():
+    splits = dsh.data.load("digits", labels_per_class=10, seed=4)
+    # 1,797 digits; 20 queries a class; 10 labels a class, a fifth of them validates.
+    assert {part: len(getattr(splits, part)) for part in PARTS} == {
+        "query": 200,
+        "labeled": 80,
+        "unlabeled": 1797 - 200 - 100,
+        "database": 1597,
+        "validation": 20,
+    }
+    assert splits.image_shape == (8, 8, 1) and splits.labeled.images.max() == 255
+    assert np.bincount(splits.labeled.labels).tolist() == [8] * 10
+    assert np.bincount(splits.validation.labels).tolist() == [2] * 10
+
+
+@pytest.mark.parametrize(
+    ("name", "counts"),
+    [
+        ("cifar10", (1000, 4000, 54000, 54000, 1000)),
+        ("cifar10-1", (1000, 4000, 54000, 59000, 1000)),
+        ("cifar10-2", (10000, 40000, 0, 50000, 10000)),
+    ],
+)
+def test_cifar10_protocol_counts(name, counts):
+    labels = np.random.default_rng(0).permutation(np.arange(60000) % 10)
+    images = np.zeros((60000, 1, 1, 1), np.uint8)
+    protocol = dsh.data.PROTOCOLS[name]
+    splits = split(images, labels, 10, tuple("0123456789"), protocol, seed=0, name="cifar10")
+    assert tuple(len(getattr(splits, part)) for part in PARTS) == counts
+
+
+def test_a_split_is_a_function_of_its_seed():
+    first, again, other = (dsh.data.load("digits", 2, seed=seed).describe() for seed in (1, 1, 2))
+    assert first["sha256"] == again["sha256"] != other["sha256"]
+
+
+def test_few_labels_leave_no_validation_part_and_hidden_labels_are_gone():
+    splits = dsh.data.load("digits", labels_per_class=4)
+    assert len(splits.validation) == 0 and splits.unlabeled.labels is None
+
+
+def test_overlap_is_refused(digits):
+    leaky = Part(digits.query.images[:1], digits.query.labels[:1], digits.query.ids[:1])
+    with pytest.raises(ValueError, match="query and database overlap in 1 images"):
+        dataclasses.replace(digits, database=leaky)
+    seen = Part(digits.query.images[:1], None, digits.query.ids[:1])
+    with pytest.raises(ValueError, match="query and unlabeled overlap"):
+        dataclasses.replace(digits, unlabeled=seen)
+
+
+def test_bad_arrays_are_refused_with_value_and_remedy():
+    images, labels = arrays()
+    bad = [
+        (images[..., 0], labels, r"shape \(60, 8, 8\); add the missing axis"),
+        (images.astype(np.int32), labels, "got dtype int32"),
+        (np.full(images.shape, np.nan, np.float32), labels, "NaN or infinity, first in image 0"),
+        (images.astype(np.float32) / 255, labels, "multiply them by 255"),
+        (images.astype(np.float32) - 9, labels, r"must lie in 0..255"),
+        (images, labels[:-1], "59 labels for 60 images"),
+        (images, labels - 2, "label -2 is out of range"),
+        (images, labels + 0.5, "labels must be integers"),
+        (images, labels * 0, "at least 2 classes"),
+        (images, np.where(labels == 1, 3, labels), "class 1 has 0 images left"),
+    ]
+    for some_images, some_labels, message in bad:
+        with pytest.raises(ValueError, match=message):
+            dsh.data.from_arrays(some_images, some_labels, queries_per_class=2, labels_per_class=2)
+    with pytest.raises(ValueError, match="18 images left for 50 labels; ask for fewer"):
+        dsh.data.from_arrays(images, labels, queries_per_class=2, labels_per_class=50)
+    with pytest.raises(ValueError, match="label 2 is out of range; class ids are 0..1"):
+        dsh.data.from_arrays(images, labels, 2, 2, class_names=("a", "b"))
+    with pytest.raises(ValueError, match="unknown data set 'imagenet'; choose from digits, cifar10"):
+        dsh.data.load("imagenet")
+
+
+def test_a_class_without_labelled_images_is_refused(digits):
+    keep = digits.labeled.labels != 3
+    part = Part(digits.labeled.images[keep], digits.labeled.labels[keep], digits.labeled.ids[keep])
+    with pytest.raises(ValueError, match="class '3' has no labelled image"):
+        dataclasses.replace(digits, labeled=part)
+
+
+def test_images_without_labels_train_and_are_not_searched():
+    images, labels = arrays()
+    labels[:9] = -1
+    splits = dsh.data.from_arrays(images, labels, queries_per_class=2, labels_per_class=2)
+    assert set(range(9)) <= set(splits.unlabeled.ids) and not set(range(9)) & set(splits.database.ids)
+
+
+def test_batches_have_the_contract(digits):
+    dataset = dsh.data.triplets(digits, batch_size=32, seed=0)
+    assert int(dataset.cardinality()) == len(digits.unlabeled) // 32 == sum(1 for _ in dataset)
+    batch = next(iter(dataset))
+    for name in ("image", "unlabeled_image"):
+        assert batch[name].shape == (32, 8, 8, 1) and batch[name].dtype == tf.float32
+        assert -1 <= batch[name].numpy().min() and batch[name].numpy().max() <= 1
+    assert batch["label"].shape == batch["negative_label"].shape == (32, 10)
+    assert (batch["label"].numpy().sum(1) == 1).all()
+    assert not (batch["label"].numpy() * batch["negative_label"].numpy()).any()
+    # The pixels are those of an image with that label.
+    pixels = dsh.preprocessing.to_pixels(batch["image"].numpy())
+    for image, label in zip(pixels, batch["label"].numpy().argmax(1), strict=True):
+        same = (digits.labeled.images == image).all(axis=(1, 2, 3))
+        assert label in digits.labeled.labels[same]
+
+
+def test_an_epoch_is_one_pass_over_the_unlabelled_images():
+    order = TripletOrder(np.eye(3, dtype=np.float32), num_unlabeled=20, batch_size=4, seed=0)
+    epochs = [np.concatenate([order.batch(5 * epoch + i)[1] for i in range(5)]) for epoch in range(2)]
+    for seen in epochs:
+        assert sorted(seen) == list(range(20))
+    assert not np.array_equal(*epochs)
+
+
+def test_the_stream_starts_anywhere(digits):
+    def first(dataset, count):
+        stream = itertools.chain.from_iterable(iter(dataset) for _ in range(3))
+        return [{name: value.numpy() for name, value in batch.items()} for batch in itertools.islice(stream, count)]
+
+    start = len(digits.unlabeled) // 256 + 3  # into the second epoch
+    whole = first(dsh.data.triplets(digits, 256, seed=5), start + 4)
+    resumed = first(dsh.data.triplets(digits, 256, seed=5, first_step=start), 4)
+    for a, b in zip(whole[start:], resumed, strict=True):
+        for name in a:
+            np.testing.assert_array_equal(a[name], b[name])
+
+
+def test_negatives_of_many_labels_share_none():
+    rows = np.array([[1, 1, 0, 0], [0, 0, 1, 1], [1, 0, 1, 0], [1, 1, 1, 0], [1, 1, 1, 1]], np.float32)
+    order = TripletOrder(rows, num_unlabeled=0, batch_size=5, seed=0)
+    for step in range(20):
+        labeled, _, negatives = order.batch(step)
+        assert not (rows[labeled] * negatives).any()
+        for row, negative in zip(rows[labeled], negatives, strict=True):
+            # Every label present: there is nothing that shares none. Else a set that occurs, or a single label.
+            assert negative.any() == (row.sum() < 4)
+
+
+def test_batch_larger_than_an_epoch_is_refused(digits):
+    with pytest.raises(ValueError, match=f"batch_size must be 1..{len(digits.unlabeled)} .*got 5000"):
+        dsh.data.triplets(digits, batch_size=5000)
+
+
+def test_all_labelled_repeats_them_as_unlabelled():
+    images, labels = arrays()
+    splits = split(images, labels, 3, ("a", "b", "c"), Protocol("all", 2, None), 0, "arrays")
+    batch = next(iter(dsh.data.triplets(splits, batch_size=8)))
+    np.testing.assert_array_equal(batch["image"], batch["unlabeled_image"])

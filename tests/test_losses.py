@@ -1,0 +1,86 @@
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from dshgan_tf import losses
+
+
+def test_triplet_loss_by_hand():
+    anchor, positive = np.array([[0.0, 0.0, 1.0]]), np.array([[0.0, 1.0, 1.0]])
+    negative = np.array([[1.0, 1.0, 1.0]])
+    # |a - n|^2 = 2, |a - p|^2 = 1: max(0, m - 2 + 1) is 0 for m = 1, and 2 for m = 3.
+    assert ops.convert_to_numpy(losses.triplet_loss(anchor, positive, negative, 1.0)) == [0.0]
+    assert ops.convert_to_numpy(losses.triplet_loss(anchor, positive, negative, 3.0)) == [2.0]
+
+
+def brute_force_mined(anchors, anchor_labels, others, other_labels, margin):
+    result = []
+    for a, la in zip(anchors, anchor_labels, strict=True):
+        values = []
+        for p, lp in zip(others, other_labels, strict=True):
+            for n, ln in zip(others, other_labels, strict=True):
+                if la @ lp > 0 and la.any() and ln.any() and la @ ln == 0:
+                    value = margin - ((a - n) ** 2).sum() + ((a - p) ** 2).sum()
+                    if value > 0:
+                        values.append(value)
+        result.append(np.mean(values) if values else 0.0)
+    return np.array(result)
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_mined_triplets_equal_brute_force(multi_label):
+    rng = np.random.default_rng(0)
+    anchors, others = rng.random((5, 6)), rng.random((9, 6))
+    if multi_label:
+        anchor_labels, other_labels = (rng.random((n, 4)) < 0.4 for n in (5, 9))
+        anchor_labels, other_labels = anchor_labels.astype(float), other_labels.astype(float)
+    else:
+        anchor_labels, other_labels = np.eye(3)[rng.integers(0, 3, 5)], np.eye(3)[rng.integers(0, 3, 9)]
+        other_labels[4] = 0  # an image without a label belongs to no triplet
+        anchor_labels[1] = 0
+    got = losses.batch_triplet_loss(anchors, anchor_labels, others, other_labels, margin=1.5)
+    expected = brute_force_mined(anchors, anchor_labels, others, other_labels, 1.5)
+    np.testing.assert_allclose(ops.convert_to_numpy(got), expected, rtol=1e-5)
+    assert expected.any()
+
+
+def test_adversary_losses_by_hand():
+    logits = np.array([0.0, np.log(3.0)])  # P(real) = 1/2 and 3/4
+    np.testing.assert_allclose(losses.adversary_loss(logits, real=True), [np.log(2), np.log(4 / 3)], rtol=1e-6)
+    np.testing.assert_allclose(losses.adversary_loss(logits, real=False), [np.log(2), np.log(4)], rtol=1e-6)
+    # The paper's generator minimises minus the adversary's loss; the other form is -log P(real).
+    np.testing.assert_allclose(
+        losses.generator_adversary_loss(logits, "saturating"), [-np.log(2), -np.log(4)], rtol=1e-6
+    )
+    np.testing.assert_allclose(
+        losses.generator_adversary_loss(logits, "non_saturating"), [np.log(2), np.log(4 / 3)], rtol=1e-6
+    )
+    with pytest.raises(ValueError, match="'hinge'"):
+        losses.generator_adversary_loss(logits, "hinge")
+
+
+def test_classification_losses_by_hand():
+    logits = np.log(np.array([[1.0, 2.0, 5.0]]))
+    np.testing.assert_allclose(
+        losses.classification_loss(np.array([[0.0, 0.0, 1.0]]), logits), [np.log(8 / 5)], rtol=1e-6
+    )
+    # Sigmoids of log 1, log 2, log 5 are 1/2, 2/3, 5/6; labels 1, 0, 1: -log(1/2) - log(1/3) - log(5/6).
+    many = losses.classification_loss(np.array([[1.0, 0.0, 1.0]]), logits, multi_label=True)
+    np.testing.assert_allclose(many, [np.log(2) + np.log(3) + np.log(6 / 5)], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "loss", [losses.TripletLoss(margin=2.0), losses.AdversaryLoss(), losses.ClassificationLoss(multi_label=True)]
+)
+def test_loss_objects_survive_a_config_round_trip(loss):
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
+    assert again.get_config() == loss.get_config()
+    labels = np.array([1.0, 0.0]) if isinstance(loss, losses.AdversaryLoss) else np.eye(2)
+    outputs = np.array([0.3, 0.9]) if isinstance(loss, losses.AdversaryLoss) else np.array([[0.3, 0.6], [0.2, 0.1]])
+    assert float(loss(labels, outputs)) == float(again(labels, outputs)) > 0
+
+
+def test_triplet_loss_refuses_a_margin_that_separates_nothing():
+    with pytest.raises(ValueError, match="margin must be positive, got 0"):
+        losses.TripletLoss(margin=0)
