@@ -55,8 +55,8 @@ class Objective:
     real_triplet_weight: float = 0.1
     pseudo_label_weight: float = 1.0
     pseudo_label_threshold: float = 0.95
-    diversity_weight: float = 0.0
-    balance_weight: float = 0.0
+    diversity_weight: float = 1.0
+    balance_weight: float = 1.0
     ramp: float = 0.3
     ema_decay: float = 0.99
     augment: bool = True

@@ -110,6 +110,8 @@ class DSHGAN(keras.Model):
         self.generator = None
         if gan and synthetic:
             self.generator = build_generator(image_shape, num_classes, noise_dim, width, norm)
+        else:
+            self.encoder.get_layer("adversary").trainable = False  # nothing teaches it
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.total_steps = self.add_weight(
             shape=(), initializer="ones", dtype="float32", trainable=False, name="total_steps"
@@ -335,6 +337,8 @@ class DSHGAN(keras.Model):
 
     def _ramp(self) -> Any:
         """Factor in [0, 1] that grows over the first share `ramp` of the training."""
+        if not self.objective.ramp:
+            return 1.0
         done = ops.cast(self.encoder_optimizer.iterations, "float32") / self.objective.encoder_steps
         return ops.minimum(done / ops.maximum(self.objective.ramp * self.total_steps, 1.0), 1.0)
 
@@ -400,8 +404,14 @@ class DSHGAN(keras.Model):
             self._deployed = tf.function(
                 lambda batch: self.average_encoder(batch, training=False), reduce_retracing=True
             )
+        if not len(images):
+            return {
+                "relaxed_codes": np.zeros((0, self.num_bits), np.float32),
+                "class_logits": np.zeros((0, self.num_classes), np.float32),
+                "adversary_logits": np.zeros(0, np.float32),
+            }
         parts: list[dict[str, np.ndarray]] = []
-        for start in range(0, max(len(images), 1), batch_size):
+        for start in range(0, len(images), batch_size):
             batch = check_images(images[start : start + batch_size], self.image_shape)
             if start == 0 and batch.dtype != np.uint8 and batch.size and batch.max() <= 1:
                 warnings.warn(
@@ -452,6 +462,17 @@ class DSHGAN(keras.Model):
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments; pretrained weights are in the saved file, not downloaded again."""
         return {"name": self.name, **self._arguments, "weights": None}
+
+    def save_own_variables(self, store: Any) -> None:
+        """Save the state of the noise too, which Keras leaves out: a resumed training draws what the other would."""
+        super().save_own_variables(store)
+        store["seed_state"] = ops.convert_to_numpy(self.seed_generator.state)
+
+    def load_own_variables(self, store: Any) -> None:
+        """Load what `save_own_variables` saved."""
+        self.seed_generator.state.assign(store["seed_state"])
+        own = {name: store[name] for name in store if name != "seed_state"}
+        super().load_own_variables(own)
 
     def get_compile_config(self) -> dict[str, Any]:
         """Return what `compile` was given, or chose."""

@@ -59,7 +59,7 @@ def encoder_terms(
             weight,
             confident * losses.classification_loss(labels["unlabeled"], unlabeled["class_logits"], multi_label),
         )
-        if objective.balance_weight:
+        if objective.balance_weight and not multi_label:  # labels that are not exclusive have no shares that sum to 1
             prior = ops.mean(labels["real"], axis=0)
             balance = losses.balance_loss(unlabeled["class_logits"], prior)
             terms["balance_loss"] = Term(objective.balance_weight * ramp, ops.broadcast_to(balance, (1,)))

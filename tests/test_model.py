@@ -1,0 +1,277 @@
+import dataclasses
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import dshgan_tf as dsh
+from dshgan_tf.normalization import FusedBatchNormalization, frozen_statistics
+
+
+def values(variables):
+    return [(variable.value if isinstance(variable, keras.Variable) else variable).numpy() for variable in variables]
+
+
+def equal(first, second):
+    return [np.array_equal(a, b) for a, b in zip(first, second, strict=True)]
+
+
+def test_an_encoder_update_leaves_the_generator_bit_identical(model, batch):
+    generator, encoder = values(model.generator.variables), values(model.encoder.variables)
+    model._update_encoder(batch)
+    assert all(equal(generator, values(model.generator.variables)))
+    assert not any(equal(encoder, values(model.encoder.variables)))  # moving statistics included
+
+
+def test_a_generator_update_leaves_the_encoder_bit_identical(model, batch):
+    anchors = model._update_encoder(batch)
+    generator, encoder = values(model.generator.variables), values(model.encoder.variables)
+    average = values(model.average_encoder.variables)
+    model._update_generator(batch, anchors)
+    assert all(equal(encoder, values(model.encoder.variables)))
+    assert all(equal(average, values(model.average_encoder.variables)))
+    assert not any(equal(generator, values(model.generator.variables)))
+
+
+@pytest.mark.parametrize("objective", [dsh.Objective(ramp=0.0), dsh.Objective.paper()])
+def test_trunk_and_each_head_receive_a_gradient(digits, batch, objective):
+    model = dsh.DSHGAN(num_bits=12, num_classes=10, image_shape=digits.image_shape, width=4)
+    model.compile(objective=objective)
+    model.total_steps.assign(1)
+    with tf.GradientTape() as tape:
+        streams, labels = model._streams_and_labels(batch, model.encoder, training=True)
+        loss = model._weigh("encoder_loss", model._encoder_terms(streams, labels))
+    gradients = tape.gradient(loss, model.encoder.trainable_variables)
+    for variable, gradient in zip(model.encoder.trainable_variables, gradients, strict=True):
+        assert gradient is not None and np.abs(gradient).max() > 0, variable.path
+
+
+def test_a_deployed_average_follows_the_trained_weights(model, batch):
+    before = values(model.average_encoder.variables)
+    model._update_encoder(batch)
+    # After the first update the decay is min(0.99, 1 / 11).
+    for old, average, trained in zip(
+        before, values(model.average_encoder.variables), values(model.encoder.variables), strict=True
+    ):
+        np.testing.assert_allclose(average, old / 11 + trained * 10 / 11, rtol=1e-4, atol=1e-6)
+
+
+def test_every_named_term_is_logged(model, digits):
+    history = model.fit(dsh.data.triplets(digits, 16), epochs=2, steps_per_epoch=2, verbose=0)
+    assert {metric.name for metric in model.metrics} == set(history.history)
+    assert all(np.isfinite(history.history[name]).all() for name in history.history)
+
+
+def test_the_baseline_makes_the_same_number_of_encoder_updates_on_the_same_batches(digits):
+    for gan in (True, False):
+        model = dsh.DSHGAN(num_bits=8, num_classes=10, image_shape=(8, 8, 1), gan=gan, width=4)
+        model.compile(objective=dsh.Objective(encoder_steps=2))
+        model.fit(dsh.data.triplets(digits, 16), epochs=1, steps_per_epoch=3, verbose=0)
+        assert int(model.encoder_optimizer.iterations) == 6
+        assert (model.generator is not None) == gan
+        if gan:
+            assert int(model.generator_optimizer.iterations) == 3
+
+
+def test_without_synthetic_images_the_unlabelled_ones_still_count(digits):
+    model = dsh.DSHGAN(num_bits=8, num_classes=10, image_shape=(8, 8, 1), synthetic=False, width=4)
+    model.compile()
+    history = model.fit(dsh.data.triplets(digits, 16), steps_per_epoch=2, verbose=0).history
+    assert "pseudo_label_rate" in history and "adversary_loss" not in history
+
+
+def test_many_labels_an_image_train(digits):
+    rng = np.random.default_rng(0)
+    labels = (rng.random((80, 4)) < 0.5).astype(np.uint8)
+    splits = dsh.data.from_arrays(digits.database.images[:80], labels, queries_per_class=2, labels_per_class=4)
+    model = dsh.DSHGAN(num_bits=8, num_classes=4, image_shape=(8, 8, 1), multi_label=True, width=4)
+    model.compile()
+    history = model.fit(dsh.data.triplets(splits, 8), epochs=1, verbose=0).history
+    assert np.isfinite(history["encoder_loss"]).all()
+    assert model.generate(labels[:3]).shape == (3, 8, 8, 1)
+
+
+def test_saved_model_gives_the_same_codes_and_goes_on_with_both_optimizers(tmp_path, digits):
+    def build():
+        keras.utils.set_random_seed(1)
+        model = dsh.DSHGAN(num_bits=12, num_classes=10, image_shape=(8, 8, 1), width=4, seed=5)
+        model.compile(objective=dsh.Objective(ramp=0.5))
+        return model
+
+    def train(model, first_step):
+        data = dsh.data.triplets(digits, 16, seed=2, first_step=first_step)
+        model.fit(data, initial_epoch=first_step // 3, epochs=2, steps_per_epoch=3, verbose=0)
+
+    whole = build()
+    train(whole, 0)
+    half = build()
+    data = dsh.data.triplets(digits, 16, seed=2)
+    half.fit(data, epochs=2, steps_per_epoch=3, verbose=0, callbacks=[StopAfterFirst()])
+    half.save(tmp_path / "half.keras")
+    loaded = dsh.load_model(tmp_path / "half.keras")
+    np.testing.assert_array_equal(loaded.encode(digits.query.images), half.encode(digits.query.images))
+    assert loaded.objective == half.objective
+    for name in ("encoder_optimizer", "generator_optimizer"):
+        assert all(equal(values(getattr(loaded, name).variables), values(getattr(half, name).variables)))
+        assert int(getattr(loaded, name).iterations) == 3
+    train(loaded, 3)
+    assert all(equal(values(whole.variables), values(loaded.variables)))
+
+
+class StopAfterFirst(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.stop_training = True
+
+
+def test_a_process_that_only_imported_the_package_loads_the_file(tmp_path, model):
+    model.save(tmp_path / "model.keras")
+    code = "import sys, dshgan_tf as dsh; print(dsh.load_model(sys.argv[1]).num_bits)"
+    command = [sys.executable, "-c", code, str(tmp_path / "model.keras")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ)
+    assert done.stdout.strip() == "12"
+
+
+def test_encode_takes_any_number_and_either_type(model, digits):
+    images = digits.query.images
+    codes = model.encode(images, batch_size=33)
+    assert codes.shape == (200, 2) and codes.dtype == np.uint8
+    np.testing.assert_array_equal(codes, model.encode(images.astype(np.float32)))
+    bits = model.predict_streams(images)["relaxed_codes"] > 0.5
+    np.testing.assert_array_equal(np.packbits(bits, axis=1), codes)
+    assert model.encode(images[:0]).shape == (0, 2)
+
+
+def test_encode_refuses_or_warns(model, digits):
+    images = digits.query.images[:4]
+    with pytest.warns(UserWarning, match="multiply them by 255"):
+        model.encode(images / np.float32(255))
+    for bad, message in (
+        (images[:, :7], r"\(7, 8, 1\) but the model takes \(8, 8, 1\)"),
+        (images.astype(np.int64), "got dtype int64"),
+        (np.full(images.shape, np.inf), "first in image 0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            model.encode(bad)
+
+
+def test_generate_is_repeatable_and_leaves_training_noise_alone(model):
+    state = values([model.seed_generator.state])[0]
+    first, again = model.generate([3, 4], seed=1), model.generate([3, 4], seed=1)
+    assert first.shape == (2, 8, 8, 1) and first.dtype == np.uint8
+    np.testing.assert_array_equal(first, again)
+    np.testing.assert_array_equal(state, values([model.seed_generator.state])[0])
+    with pytest.raises(ValueError, match="label 10 is out of range"):
+        model.generate([10])
+
+
+def test_constructor_and_fit_refuse_what_does_not_fit(digits, model):
+    for arguments, message in (
+        ({"num_bits": 0}, "num_bits must be an integer of at least 1, got 0"),
+        ({"num_bits": 2.5}, "got 2.5"),
+        ({"num_classes": 1}, "num_classes must be an integer of at least 2"),
+        ({"image_shape": (8, 8)}, "image_shape must be"),
+        ({"image_shape": (8, 8, 2)}, "1 .grey. or 3 .RGB. channels, got 2"),
+        ({"norm": "layer"}, "got 'layer'"),
+        ({"backbone": "ResNet9"}, "unknown backbone 'ResNet9'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            dsh.DSHGAN(**({"num_bits": 8, "num_classes": 10, "image_shape": (8, 8, 1)} | arguments))
+    other = dsh.DSHGAN(num_bits=8, num_classes=10, image_shape=(16, 16, 1), width=4)
+    other.compile()
+    with pytest.raises(ValueError, match=r"image of shape \(8, 8, 1\), the model takes \(16, 16, 1\)"):
+        other.fit(dsh.data.triplets(digits, 16), epochs=1)
+    with pytest.raises(ValueError, match="give steps_per_epoch"):
+        model.fit(dsh.data.triplets(digits, 16).repeat(), epochs=1)
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 1), (28, 28, 1), (32, 32, 3), (50, 41, 3), (64, 64, 3), (3, 5, 1)])
+def test_networks_fit_small_images_of_any_size(shape):
+    model = dsh.DSHGAN(num_bits=5, num_classes=3, image_shape=shape, width=2)
+    assert model.generate([0, 1]).shape == (2, *shape)
+    assert model.encode(np.zeros((2, *shape), np.uint8)).shape == (2, 1)
+
+
+def test_a_keras_application_is_a_backbone(tmp_path):
+    arguments = {"num_bits": 8, "num_classes": 3, "image_shape": (32, 32, 1), "backbone": "MobileNetV2"}
+    model = dsh.DSHGAN(**arguments)
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 1), np.uint8)
+    inner = next(layer for layer in model.encoder.layers if isinstance(layer, keras.Model))
+    inner.save_weights(tmp_path / "backbone.weights.h5")
+    keras.utils.set_random_seed(99)
+    again = dsh.DSHGAN(**arguments, weights=str(tmp_path / "backbone.weights.h5"))
+    loaded = next(layer for layer in again.encoder.layers if isinstance(layer, keras.Model))
+    assert all(equal(values(inner.weights), values(loaded.weights)))
+    assert again.encode(images).shape == (2, 1)
+
+
+def test_mixed_precision_trains_with_losses_in_float32(digits):
+    policy = keras.config.dtype_policy()
+    try:
+        keras.config.set_dtype_policy("mixed_float16")
+        model = dsh.DSHGAN(num_bits=8, num_classes=10, image_shape=(8, 8, 1), width=4)
+        model.compile()
+        assert isinstance(model.encoder_optimizer, keras.optimizers.LossScaleOptimizer)
+        assert isinstance(model.generator_optimizer, keras.optimizers.LossScaleOptimizer)
+        history = model.fit(dsh.data.triplets(digits, 16), steps_per_epoch=2, verbose=0).history
+        assert all(np.isfinite(value).all() for value in history.values())
+        assert model.predict_streams(digits.query.images[:2])["relaxed_codes"].dtype == np.float32
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+
+def test_fused_batch_normalisation_is_batch_normalisation():
+    rng = np.random.default_rng(0)
+    images = rng.normal(3, 2, (8, 5, 5, 4)).astype(np.float32)
+    ours, theirs = FusedBatchNormalization(momentum=0.9), keras.layers.BatchNormalization(momentum=0.9)
+    np.testing.assert_allclose(ours(images, training=True), theirs(images, training=True), atol=1e-4)
+    np.testing.assert_allclose(values(ours.weights)[2], values(theirs.weights)[2], rtol=1e-5)
+    # The fused kernel records the unbiased variance, Keras the biased one: n / (n - 1) of the new part, n = 200.
+    new = (values(theirs.weights)[3] - 0.9) * 200 / 199
+    np.testing.assert_allclose(values(ours.weights)[3], 0.9 + new, rtol=1e-5)
+    ours.set_weights(theirs.get_weights())
+    np.testing.assert_allclose(ours(images, training=False), theirs(images, training=False), atol=1e-5)
+
+
+def test_frozen_statistics_record_nothing(digits):
+    model = dsh.DSHGAN(num_bits=8, num_classes=10, image_shape=(8, 8, 1), width=4)
+    images = tf.random.normal((16, 8, 8, 1))
+    before = values(model.encoder.variables)
+    with frozen_statistics(model.encoder):
+        frozen = model.encoder(images, training=True)["relaxed_codes"]
+    assert all(equal(before, values(model.encoder.variables)))
+    recording = model.encoder(images, training=True)["relaxed_codes"]
+    np.testing.assert_array_equal(frozen, recording)
+    assert not all(equal(before, values(model.encoder.variables)))
+
+
+def test_augmentation_is_differentiable_and_keeps_constant_pictures():
+    from dshgan_tf.augmentation import NUM_DRAWS, augment
+
+    draws = tf.random.uniform((6, NUM_DRAWS))
+    flat = tf.fill((6, 8, 8, 3), 0.25)
+    np.testing.assert_allclose(augment(flat, draws), flat, atol=1e-6)
+    images = tf.random.normal((6, 8, 8, 3))
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        total = tf.reduce_sum(augment(images, draws) ** 2)
+    assert np.isfinite(tape.gradient(total, images)).all()
+    # Draws in the middle, mirror off: no shift, no zoom, the same picture. Mirror on: the mirrored one.
+    still = np.full((6, NUM_DRAWS), 0.5, np.float32)
+    still[:, 4] = 0.1
+    np.testing.assert_allclose(augment(images, still), images, atol=1e-5)
+    still[:, 4] = 0.9
+    np.testing.assert_allclose(augment(images, still), images[:, :, ::-1], atol=1e-5)
+    grey = images[..., :1]
+    np.testing.assert_allclose(augment(grey, still), grey, atol=1e-5)
+
+
+def test_objective_refuses_values_out_of_range():
+    for name, value in (("margin", 0), ("triplet_weight", -1), ("ramp", 1.5), ("ema_decay", 1), ("encoder_steps", 0)):
+        with pytest.raises(ValueError, match=f"{name}.*got {value}"):
+            dsh.Objective(**{name: value})
+    with pytest.raises(ValueError, match="'hinge'"):
+        dataclasses.replace(dsh.Objective(), generator_loss="hinge")

@@ -1,0 +1,81 @@
+"""Distribution on two logical CPU devices: the same training as on one."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import dshgan_tf as dsh
+
+
+@pytest.fixture
+def float64():
+    before, policy = keras.config.floatx(), keras.config.dtype_policy()
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    yield
+    keras.config.set_floatx(before)
+    keras.config.set_dtype_policy(policy)
+
+
+def two_devices():
+    return tf.distribute.MirroredStrategy([device.name for device in tf.config.list_logical_devices("CPU")[:2]])
+
+
+def train(strategy, splits, steps):
+    keras.utils.set_random_seed(3)
+    with strategy.scope():
+        model = dsh.DSHGAN(num_bits=6, num_classes=10, image_shape=(8, 8, 1), width=3, norm="none", noise_dim=4)
+        sgd = [keras.optimizers.SGD(0.05) for _ in range(2)]
+        # No ramp, and every prediction is a pseudo-label, so that each term of the recipe takes part.
+        model.compile(*sgd, objective=dsh.Objective(ramp=0.0, pseudo_label_threshold=0.500001))
+    before = [variable.numpy() for variable in model.encoder.trainable_variables]
+    history = model.fit(dsh.data.triplets(splits, 16, seed=1), epochs=1, steps_per_epoch=steps, verbose=0)
+    return model, before, {name: value[0] for name, value in history.history.items()}
+
+
+def test_two_replicas_equal_one(digits, float64):
+    one, before, logs_of_one = train(tf.distribute.get_strategy(), digits, steps=3)
+    two, _, logs_of_two = train(two_devices(), digits, steps=3)
+    for a, b in zip(one.variables, two.variables, strict=True):
+        first, second = (keras.ops.convert_to_numpy(variable) for variable in (a, b))
+        np.testing.assert_allclose(first, second, rtol=1e-9, atol=1e-12, err_msg=a.path)
+    moved = [np.abs(old - new.numpy()).max() for old, new in zip(before, one.encoder.trainable_variables, strict=True)]
+    assert min(moved) > 1e-6
+    assert logs_of_one["pseudo_label_loss"] > 0 and logs_of_one["generator_loss"] > 0
+    for name, value in logs_of_one.items():
+        if name not in ("bit_imbalance", "balance_loss"):  # of a batch, so the mean over smaller batches is another
+            assert logs_of_two[name] == pytest.approx(value, rel=1e-6), name
+
+
+def test_replicas_draw_different_noise():
+    from dshgan_tf.replicas import global_size, own_rows
+
+    strategy = two_devices()
+    with strategy.scope():
+        seed = keras.random.SeedGenerator(0)
+
+    @tf.function
+    def draw():
+        return strategy.run(lambda: own_rows(keras.random.normal((global_size(4), 3), seed=seed)))
+
+    first, second = (rows.numpy() for rows in strategy.experimental_local_results(draw()))
+    assert first.shape == second.shape == (4, 3)
+    assert not np.intersect1d(first, second).size
+
+
+def test_an_indivisible_batch_is_refused(digits):
+    with two_devices().scope():
+        model = dsh.DSHGAN(num_bits=6, num_classes=10, image_shape=(8, 8, 1), width=3)
+        model.compile()
+    with pytest.raises(ValueError, match="batch_size 15 is not divisible by 2 replicas"):
+        model.fit(dsh.data.triplets(digits, 15), epochs=1)
+
+
+def test_the_default_recipe_trains_on_two_replicas(digits):
+    with two_devices().scope():
+        model = dsh.DSHGAN(num_bits=6, num_classes=10, image_shape=(8, 8, 1), width=3)
+        model.compile()
+    history = model.fit(dsh.data.triplets(digits, 16), epochs=1, steps_per_epoch=2, verbose=0).history
+    assert all(np.isfinite(value).all() for value in history.values())
+    assert model.encode(digits.query.images).shape == (200, 1)

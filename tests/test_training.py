@@ -1,0 +1,192 @@
+import csv
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import dshgan_tf as dsh
+from training import evaluate, train
+from training.checkpoints import find_checkpoints
+from training.presets import PRESETS
+from training.runner import train_and_evaluate
+
+TINY = dataclasses.replace(PRESETS["smoke"], num_bits=8, width=4, steps=6, steps_per_epoch=2, batch_size=16)
+METRICS = {"map", "map_at_k", "precision_at_k", "precision_radius_2", "recall_radius_2", "accuracy"}
+
+
+@pytest.fixture(scope="module")
+def workdirs(tmp_path_factory):
+    root = tmp_path_factory.mktemp("runs")
+    for name, gan in (("gan", True), ("no_gan", False)):
+        train_and_evaluate(dataclasses.replace(TINY, gan=gan), root / name, verbose=0)
+    return root
+
+
+def test_a_workdir_holds_what_the_contract_says(workdirs):
+    workdir = workdirs / "gan"
+    for name in ("config.json", "splits.json", "metrics.csv", "tensorboard", "checkpoints", "model.keras", "plots"):
+        assert (workdir / name).exists(), name
+    results = json.loads((workdir / "results.json").read_text())
+    assert METRICS <= set(results["metrics"])
+    for key in ("preset", "dataset", "protocol", "seed", "num_bits", "labels_per_class", "gan", "steps"):
+        assert key in results
+    assert results["train_seconds"] > 0 and {"tensorflow", "keras"} <= set(results["versions"])
+    assert dsh.RunConfig.load(workdir / "config.json") == TINY
+    with (workdir / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert all(np.isfinite(float(row["encoder_loss"])) for row in rows)
+    assert len(find_checkpoints(workdir / "checkpoints")) == 2
+    for name in ("retrieval.png", "query.png", "learning_curves.png"):
+        assert (workdir / "plots" / name).read_bytes().startswith(b"\x89PNG")
+    assert list((workdir / "samples").glob("*.png"))
+    assert not list(workdir.rglob(".*"))  # no temporary file is left
+
+
+def test_splits_are_written_and_disjoint(workdirs):
+    ids = json.loads((workdirs / "gan" / "splits.json").read_text())["ids"]
+    assert not set(ids["query"]) & set(ids["database"] + ids["labeled"] + ids["unlabeled"])
+    assert len(ids["query"]) == 200 and len(ids["labeled"]) == 10
+
+
+def test_the_same_command_again_is_done_and_another_is_refused(workdirs):
+    before = (workdirs / "gan" / "results.json").read_text()
+    assert train_and_evaluate(TINY, workdirs / "gan") == json.loads(before)
+    with pytest.raises(ValueError, match="holds another run .num_bits: 8 there, 9 asked"):
+        train_and_evaluate(dataclasses.replace(TINY, num_bits=9), workdirs / "gan")
+
+
+COMMAND = "from training.train import main; import sys; sys.exit(main(sys.argv[1:]))"
+
+
+def test_a_killed_run_resumes_to_the_same_weights(tmp_path):
+    config = dataclasses.replace(TINY, steps=60, steps_per_epoch=6, deterministic=True)
+    config.save(tmp_path / "config.json")
+
+    def start(workdir):
+        command = [sys.executable, "-c", COMMAND, "--config", str(tmp_path / "config.json"), "--workdir", str(workdir)]
+        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+    process = start(tmp_path / "killed")
+    deadline = time.monotonic() + 120
+    while not find_checkpoints(tmp_path / "killed" / "checkpoints") and time.monotonic() < deadline:
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "killed" / "results.json").exists()
+    # A damaged newest checkpoint falls back to the one before, or to the start.
+    newest = find_checkpoints(tmp_path / "killed" / "checkpoints")[-1]
+    newest.write_bytes(newest.read_bytes()[:1000])
+    for name in ("killed", "whole"):
+        process = start(tmp_path / name)
+        assert process.wait() == 0, process.stderr.read()
+    killed, whole = (dsh.load_model(tmp_path / name / "model.keras") for name in ("killed", "whole"))
+    assert int(killed.encoder_optimizer.iterations) == 60
+    for a, b in zip(killed.variables, whole.variables, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy(), err_msg=a.path)
+    results = [json.loads((tmp_path / name / "results.json").read_text()) for name in ("killed", "whole")]
+    assert results[0]["metrics"] == results[1]["metrics"]
+    lines = [len((tmp_path / name / "metrics.csv").read_text().splitlines()) for name in ("killed", "whole")]
+    assert lines == [11, 11]
+
+
+def test_two_logical_devices_from_the_command_line(tmp_path):
+    flags = ["smoke", "--workdir", str(tmp_path / "run"), "--strategy", "mirrored", "--logical-devices", "2"]
+    flags += ["--width", "4", "--num-bits", "8"]
+    done = subprocess.run([sys.executable, "-c", COMMAND, *flags], capture_output=True, text=True, env=os.environ)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "run" / "results.json").read_text())["num_bits"] == 8
+
+
+def test_every_field_is_a_flag():
+    config, workdir = train.parse(
+        ["cifar10", "--workdir", "w", "--num-bits", "24", "--labels-per-class", "10", "--seed", "3", "--no-gan"]
+        + ["--deterministic", "--protocol", "cifar10-1", "--no-synthetic", "--ramp", "0.5", "--margin", "2"]
+    )
+    assert str(workdir) == "w" and config.dataset == "cifar10"
+    assert (config.num_bits, config.labels_per_class, config.seed, config.gan) == (24, 10, 3, False)
+    assert config.deterministic and config.protocol == "cifar10-1" and not config.synthetic
+    assert config.objective.ramp == 0.5 and config.objective.margin == 2.0
+
+
+def test_presets_are_the_default_recipe_or_the_papers():
+    for name, preset in PRESETS.items():
+        assert preset.preset == name
+        assert preset.objective == (dsh.Objective.paper() if name.endswith("_paper") else dsh.Objective())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--workdir", "w"], "give one preset"),
+        (["digits"], "give --workdir"),
+        (["imagenet", "--workdir", "w"], "unknown preset 'imagenet'"),
+        (["digits", "--workdir", "w", "--num-bits", "0"], "num_bits must be at least 1, got 0"),
+        (["digits", "--workdir", "w", "--steps", "150"], "take 200"),
+        (["--config", "missing.json", "--workdir", "w"], "cannot read config missing.json"),
+    ],
+)
+def test_bad_commands_end_with_a_line_and_status_2(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert train.main(arguments) == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_configs_survive_json_and_refuse_what_is_wrong(tmp_path):
+    path = tmp_path / "config.json"
+    config = dataclasses.replace(PRESETS["digits_paper"], labels_per_class=3, precision="mixed_float16")
+    config.save(path)
+    assert dsh.RunConfig.load(path) == config
+    good = json.loads(path.read_text())
+    for change, message in (
+        ({"bits": 3}, "unknown field 'bits'"),
+        ({"num_bits": "32"}, "field 'num_bits'"),
+        ({"gan": 1}, "field 'gan'"),
+        ({"precision": "int8"}, "field 'precision'"),
+        ({"objective": {"ramp": True}}, "field 'ramp'"),
+        ({"objective": {"ramp": 7}}, "ramp is a share"),
+        ({"objective": 3}, "objective in .* must be a JSON object"),
+    ):
+        path.write_text(json.dumps(good | change))
+        with pytest.raises(ValueError, match=message):
+            dsh.RunConfig.load(path)
+
+
+def test_evaluate_lays_runs_side_by_side(workdirs, capsys):
+    before = json.loads((workdirs / "gan" / "results.json").read_text())
+    assert evaluate.main([str(workdirs / "gan"), str(workdirs / "no_gan")]) == 0
+    printed = capsys.readouterr().out
+    assert "What the GAN brings" in printed and "precision_recall.png" in printed
+    assert json.loads((workdirs / "gan" / "results.json").read_text()) == before
+    assert (workdirs / "plots" / "precision_recall.png").exists()
+    assert evaluate.main([str(workdirs)]) == 2
+    assert "holds no finished run" in capsys.readouterr().err
+
+
+def test_validation_map_ranks_labelled_training_images(digits, model):
+    logs = {}
+    callback = dsh.callbacks.RetrievalEvaluation(digits, every=2)
+    callback.set_model(model)
+    callback.set_params({"epochs": 4})
+    callback.on_epoch_end(0, logs)
+    assert logs == {}
+    callback.on_epoch_end(1, logs)
+    query, database = (model.encode(part.images) for part in (digits.validation, digits.labeled))
+    expected = dsh.retrieval.evaluate(query, digits.validation.labels, database, digits.labeled.labels, num_bits=12)
+    assert logs == {"val_map": expected["map"]}
+
+
+def test_no_validation_part_is_said(model, capsys):
+    callback = dsh.callbacks.RetrievalEvaluation(dsh.data.load("digits", labels_per_class=1))
+    callback.set_model(model)
+    callback.on_train_begin()
+    callback.on_epoch_end(0, logs := {})
+    assert "no validation part" in capsys.readouterr().out and logs == {}
