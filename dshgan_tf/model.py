@@ -167,7 +167,7 @@ class DSHGAN(keras.Model):
             return optimizer
 
         if encoder_optimizer is None:
-            encoder_optimizer = keras.optimizers.Adam(WarmupLinearDecay(2e-3), beta_1=0.5)
+            encoder_optimizer = keras.optimizers.Adam(WarmupLinearDecay(4e-3))
         self.encoder_optimizer = prepare(encoder_optimizer, self.encoder)
         if self.generator is not None:
             if generator_optimizer is None:

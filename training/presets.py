@@ -17,7 +17,7 @@ DIGITS = RunConfig(preset="digits", dataset="digits", labels_per_class=1, num_bi
 DIGITS_PAPER = dataclasses.replace(DIGITS, preset="digits_paper", objective=Objective.paper())
 
 # TFDS_DATA_DIR=<TFDS folder> dshgan-train cifar10 --workdir runs/cifar10
-CIFAR10 = RunConfig(preset="cifar10", dataset="cifar10", num_bits=48, steps=2000)
+CIFAR10 = RunConfig(preset="cifar10", dataset="cifar10", num_bits=48, steps=1500)
 
 # TFDS_DATA_DIR=<TFDS folder> dshgan-train cifar10_paper --workdir runs/cifar10_paper
 CIFAR10_PAPER = dataclasses.replace(CIFAR10, preset="cifar10_paper", objective=Objective.paper())
