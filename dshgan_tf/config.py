@@ -39,7 +39,7 @@ class Objective:
         ramp: share of the training in [0, 1] over which terms that rest on synthetic images or on pseudo-labels
             grow from 0 to their weight; before that the class streams know too little to be taught by them.
         ema_decay: decay in [0, 1) of the averaged encoder that encodes; 0 means the last weights.
-        augment: shift, zoom and (colour images) mirror every image, real and synthetic alike.
+        augment: shift, zoom, slant and (colour images) mirror every image, real and synthetic alike.
         encoder_steps: encoder updates for one generator update.
 
     Raises:
@@ -164,6 +164,10 @@ class RunConfig:
             _require(value is None or value >= 1, f"{name} must be at least 1 or left out, got {value}")
         _require(self.seed >= 0, f"seed must be at least 0, got {self.seed}")
         _require(self.logical_devices >= 0, f"logical_devices must be at least 0, got {self.logical_devices}")
+        _require(
+            not self.logical_devices or self.strategy == "mirrored",
+            f"logical_devices={self.logical_devices} needs a strategy; add --strategy mirrored",
+        )
         _require(
             self.steps % self.epoch_length == 0,
             f"steps ({self.steps}) must be a multiple of steps_per_epoch ({self.steps_per_epoch}); "

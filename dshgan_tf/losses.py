@@ -43,21 +43,18 @@ def triplet_loss(anchor: Any, positive: Any, negative: Any, margin: float) -> An
     return ops.relu(margin - squared_distance(anchor, negative) + squared_distance(anchor, positive))
 
 
-def batch_triplet_loss(
-    anchors: Any, anchor_labels: Any, others: Any, other_labels: Any, margin: float, other_weights: Any = None
-) -> Any:
+def batch_triplet_loss(anchors: Any, anchor_labels: Any, others: Any, other_labels: Any, margin: float) -> Any:
     """Triplets mined within a batch: for each anchor the mean over its violated triplets.
 
-    Every other image that shares a label is a positive, every one that shares none a negative. An image at distance
-    exactly 0 with the same label adds nothing, so that the anchor itself may be among `others`.
+    Every image that shares a label is a positive, every one that shares none a negative. The anchor may be among
+    `others`; it is then a positive at distance 0, which keeps the negatives a margin away where a class has one image.
 
     Args:
         anchors: (A, K) float in [0, 1].
         anchor_labels: (A, L) multi-hot float; a row of zeros is an anchor without triplets.
         others: (M, K) float in [0, 1].
-        other_labels: (M, L) multi-hot float.
+        other_labels: (M, L) multi-hot float; a row of zeros belongs to no triplet.
         margin: positive float, in squared distance.
-        other_weights: optional (M,) float in {0, 1}: 0 leaves an image out.
 
     Returns:
         (A,) float: mean of max(0, m - d(a, n) + d(a, p)) over the triplets where it is positive, 0 where none is.
@@ -71,8 +68,6 @@ def batch_triplet_loss(
     similar = ops.cast(ops.matmul(anchor_labels, ops.transpose(other_labels)) > 0.5, distances.dtype)
     labelled = ops.cast(ops.sum(anchor_labels, -1) > 0.5, distances.dtype)[:, None]
     known = ops.cast(ops.sum(other_labels, -1) > 0.5, distances.dtype)[None, :] * labelled
-    if other_weights is not None:
-        known = known * ops.cast(other_weights, distances.dtype)[None, :]
     hinge = ops.relu(margin - distances[:, None, :] + distances[:, :, None])  # (A, positive, negative)
     valid = (similar * known)[:, :, None] * ((1 - similar) * known)[:, None, :]
     hinge = hinge * valid
@@ -139,32 +134,36 @@ def classification_loss(labels: Any, logits: Any, multi_label: bool = False) -> 
     return -ops.sum(labels * ops.log_softmax(logits, axis=-1), axis=-1)
 
 
-def diversity_loss(images: Any, noise: Any, labels: Any) -> Any:
-    """Mode-seeking loss: images of one label that differ less than their noise are costly.
+def diversity_loss(images: Any, noise: Any, labels: Any, others: tuple[Any, Any, Any]) -> Any:
+    """Mode-seeking loss: images of one label set that differ less than their noise are costly.
 
     Args:
         images: (B, H, W, C) float, synthetic.
         noise: (B, Z) float they were made from.
         labels: (B, L) float they were made with.
+        others: images, noise and labels (M rows each) to compare with; an image itself, whose noise is the same, is
+            left out.
 
     Returns:
         (B,) float: mean over the other images of the same label set of |z - z'| / (|x - x'| + 0.1), root mean square
         distances; 0 where there is no other.
 
     Reference:
-        Mao et al., CVPR 2019, mode seeking GANs, equation 2 (its reciprocal, as in the paper's code).
+        Mao et al., CVPR 2019, mode seeking GANs: the reciprocal of their ratio.
     """
-
-    def distances(rows: Any) -> Any:
-        rows = ops.reshape(rows, (ops.shape(rows)[0], -1))
-        squares = ops.sum(ops.square(rows), -1)
-        gram = squares[:, None] + squares[None, :] - 2 * ops.matmul(rows, ops.transpose(rows))
-        return ops.sqrt(ops.relu(gram) / rows.shape[-1] + 1e-6)
-
-    same = ops.cast(ops.max(ops.abs(labels[:, None] - labels[None, :]), axis=-1) < 0.5, images.dtype)
-    same = same * (1 - ops.eye(ops.shape(labels)[0], dtype=images.dtype))
-    ratios = distances(noise) / (distances(images) + 0.1)
+    other_images, other_noise, other_labels = others
+    apart = _mean_squared_distances(noise, other_noise)
+    same = ops.max(ops.abs(labels[:, None] - other_labels[None, :]), axis=-1) < 0.5
+    same = ops.cast(ops.logical_and(same, apart > 1e-4), images.dtype)
+    ratios = ops.sqrt(apart + 1e-6) / (ops.sqrt(_mean_squared_distances(images, other_images) + 1e-6) + 0.1)
     return ops.sum(same * ratios, axis=-1) / ops.maximum(ops.sum(same, axis=-1), 1)
+
+
+def _mean_squared_distances(a: Any, b: Any) -> Any:
+    """(A, M) mean squared differences of the rows of `a` (A, ...) and `b` (M, ...)."""
+    a, b = (ops.reshape(rows, (ops.shape(rows)[0], -1)) for rows in (a, b))
+    squares = ops.sum(ops.square(a), -1)[:, None] + ops.sum(ops.square(b), -1)[None, :]
+    return ops.relu(squares - 2 * ops.matmul(a, ops.transpose(b))) / ops.cast(ops.shape(a)[-1], a.dtype)
 
 
 def balance_loss(class_logits: Any, prior: Any) -> Any:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -28,6 +30,17 @@ from dshgan_tf.terms import Term, encoder_terms, generator_terms
 Tensors = dict[str, Any]
 
 
+@contextlib.contextmanager
+def _dtype_policy(name: str) -> Iterator[None]:
+    """Build layers under a dtype policy."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
 @keras.saving.register_keras_serializable(package="dshgan_tf")
 class DSHGAN(keras.Model):
     """Learn binary codes from few labelled and many unlabelled images with a conditional GAN.
@@ -48,6 +61,7 @@ class DSHGAN(keras.Model):
         width: channels of trunk and generator at full resolution; None for 32 up to 16 pixels a side, 16 above.
         noise_dim: size of the generator's noise.
         norm: "batch" or "none".
+        precision: Keras dtype policy of the networks, kept in the saved file; None for the one now set.
         seed: of noise and augmentation; weights follow `keras.utils.set_random_seed`.
         **kwargs: as in `keras.Model`.
 
@@ -75,6 +89,7 @@ class DSHGAN(keras.Model):
         width: int | None = None,
         noise_dim: int = 64,
         norm: str = "batch",
+        precision: str | None = None,
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
@@ -82,6 +97,11 @@ class DSHGAN(keras.Model):
         for name, value, least in (("num_bits", num_bits, 1), ("num_classes", num_classes, 2)):
             if not isinstance(value, int | np.integer) or value < least:
                 raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+        if weights is not None and backbone == "small":
+            raise ValueError(f"weights={weights!r} needs a keras.applications backbone; give its name as backbone")
+        for name, value in (("noise_dim", noise_dim), ("width", width)):
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
         if norm not in ("batch", "none"):
             raise ValueError(f"norm must be 'batch' or 'none', got {norm!r}")
         image_shape = tuple(int(side) for side in image_shape)
@@ -100,18 +120,11 @@ class DSHGAN(keras.Model):
             "width": width,
             "noise_dim": noise_dim,
             "norm": norm,
+            "precision": precision or keras.config.dtype_policy().name,
             "seed": seed,
         }
-        encoder_arguments = (image_shape, num_bits, num_classes, backbone)
-        self.encoder = build_encoder(*encoder_arguments, weights=weights, width=width, norm=norm)
-        self.average_encoder = build_encoder(*encoder_arguments, weights=None, width=width, norm=norm)
-        self.average_encoder.trainable = False
-        self.average_encoder.set_weights(self.encoder.get_weights())
-        self.generator = None
-        if gan and synthetic:
-            self.generator = build_generator(image_shape, num_classes, noise_dim, width, norm)
-        else:
-            self.encoder.get_layer("adversary").trainable = False  # nothing teaches it
+        with _dtype_policy(self._arguments["precision"]):
+            self._build_networks(weights)
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.total_steps = self.add_weight(
             shape=(), initializer="ones", dtype="float32", trainable=False, name="total_steps"
@@ -121,21 +134,35 @@ class DSHGAN(keras.Model):
         self._deployed = None
         self.built = True
 
+    def _build_networks(self, weights: str | None) -> None:
+        a = self._arguments
+        shared = {name: a[name] for name in ("image_shape", "num_bits", "num_classes", "backbone", "width", "norm")}
+        self.encoder = build_encoder(**shared, weights=weights)
+        self.average_encoder = build_encoder(**shared, weights=None)
+        self.average_encoder.trainable = False
+        self.average_encoder.set_weights(self.encoder.get_weights())
+        self.generator = None
+        if a["gan"] and a["synthetic"]:
+            self.generator = build_generator(self.image_shape, self.num_classes, self.noise_dim, a["width"], a["norm"])
+        else:
+            self.encoder.get_layer("adversary").trainable = False  # nothing teaches it
+
     def _create_trackers(self) -> None:
-        names = ["encoder_loss", "classification_loss", "real_triplet_loss", "accuracy"]
+        """Make a tracker for every term that the objective has, so that what is off logs nothing."""
+        objective = self.objective
+        names = ["encoder_loss", "classification_loss", "accuracy"]
         self.code_metrics = {"quantization_error": QuantizationError(), "bit_imbalance": BitImbalance()}
-        if self.gan:
-            names += ["pseudo_label_loss", "pseudo_triplet_loss", "balance_loss", "pseudo_label_rate"]
+        if objective.real_triplet_weight:
+            names += ["real_triplet_loss"]
+        if self.gan and objective.pseudo_label_weight:
+            names += ["pseudo_label_loss", "pseudo_label_rate"]
+            names += ["pseudo_triplet_loss"] if objective.real_triplet_weight else []
+            names += ["balance_loss"] if objective.balance_weight and not self.multi_label else []
         if self.generator is not None:
-            names += [
-                "triplet_loss",
-                "adversary_loss",
-                "synthetic_classification_loss",
-                "real_score",
-                "synthetic_score",
-            ]
+            names += ["triplet_loss", "adversary_loss", "synthetic_classification_loss"]
             names += ["generator_loss", "generator_triplet_loss", "generator_adversary_loss"]
-            names += ["generator_classification_loss", "generator_diversity_loss"]
+            names += ["generator_classification_loss", "real_score", "synthetic_score"]
+            names += ["generator_diversity_loss"] if objective.diversity_weight else []
             self.code_metrics["triplet_accuracy"] = TripletAccuracy()
         self.trackers = {name: keras.metrics.Mean(name=name) for name in names}
 
@@ -158,7 +185,9 @@ class DSHGAN(keras.Model):
         """
         kwargs.setdefault("jit_compile", False)  # graph mode with oneDNN beats XLA on a CPU
         self.objective = objective or Objective()
-        mixed = keras.config.dtype_policy().name == "mixed_float16"
+        self._create_trackers()
+        self._compile_arguments = kwargs
+        mixed = self._arguments["precision"] == "mixed_float16"
 
         def prepare(optimizer: keras.optimizers.Optimizer, network: keras.Model) -> keras.optimizers.Optimizer:
             if mixed and not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
@@ -205,7 +234,9 @@ class DSHGAN(keras.Model):
                 raise ValueError(f"the dataset's length is unknown or infinite ({cardinality}); give steps_per_epoch")
             steps_per_epoch = cardinality
         self._check_batches(x)
-        self._stretch_schedules(epochs * steps_per_epoch)
+        # Steps of an earlier fit come before those of this one.
+        done = int(ops.convert_to_numpy(self.encoder_optimizer.iterations)) // self.objective.encoder_steps
+        self._stretch_schedules(max(0, done - initial_epoch * steps_per_epoch) + epochs * steps_per_epoch)
         # One iterator over the whole training: each of the dataset's iterations is its next epoch.
         kwargs.setdefault("shuffle", False)  # Keras warns that it cannot shuffle a dataset
         stream = x.repeat() if cardinality > 0 else x
@@ -284,7 +315,7 @@ class DSHGAN(keras.Model):
         with tf.GradientTape() as tape:
             images, noise, labels = self.synthesise(data, training=True)
             with frozen_statistics(self.encoder):
-                synthetic = self.encoder(self._augment(images), training=True)
+                synthetic = self.encoder(self._augment(images, members=2), training=True)
             terms = generator_terms(
                 anchor_codes, synthetic, images, noise, labels, self.objective, self._margin, self.multi_label
             )
@@ -292,7 +323,7 @@ class DSHGAN(keras.Model):
         variables = self.generator.trainable_variables
         self.generator_optimizer.apply(tape.gradient(loss, variables), variables)
 
-    def synthesise(self, data: Tensors, training: bool) -> tuple[Any, Any]:
+    def synthesise(self, data: Tensors, training: bool) -> tuple[Any, Any, Any]:
         """Make the synthetic members of a batch's triplets, x+ = G(z, labels) and x- = G(z', other labels).
 
         Args:
@@ -300,10 +331,10 @@ class DSHGAN(keras.Model):
             training: whether the generator normalises by the batch.
 
         Returns:
-            Images (2 B, H, W, C) in [-1, 1], all x+ and then all x-, and their labels (2 B, L).
+            Images (2 B, H, W, C) in [-1, 1], all x+ and then all x-, their noise (2 B, Z) and their labels (2 B, L).
         """
         labels = ops.concatenate([data["label"], data["negative_label"]])
-        noise = self._draw(keras.random.normal, labels, self.noise_dim)
+        noise = self._draw(keras.random.normal, labels, self.noise_dim, members=2)
         return self.generator([noise, labels], training=training), noise, labels
 
     def _streams_and_labels(self, data: Tensors, encoder: keras.Model, training: bool) -> tuple[Tensors, Tensors]:
@@ -312,21 +343,24 @@ class DSHGAN(keras.Model):
         Three passes: each kind is normalised by its own batch statistics, and only those of real images are recorded,
         since only real images are encoded later.
         """
-        look = self._augment if training else (lambda images: images)
+        look = self._augment if training else (lambda images, members=1: images)
         streams = {"real": encoder(look(data["image"]), training=training)}
         labels = {"real": data["label"]}
         if self.gan:
             streams["unlabeled"] = encoder(look(data["unlabeled_image"]), training=training)
-            teacher = self.average_encoder(data["unlabeled_image"], training=False)
-            labels["unlabeled"] = pseudo_labels(
-                ops.stop_gradient(teacher["class_logits"]), self.objective.pseudo_label_threshold, self.multi_label
-            )
+            if self.objective.pseudo_label_weight:
+                labels["unlabeled"] = self._pseudo_labels(data["unlabeled_image"])
         if self.generator is not None:
             with frozen_statistics(self.generator), frozen_statistics(encoder):
                 images, _, labels["synthetic"] = self.synthesise(data, training=training)
-                streams["synthetic"] = encoder(look(ops.stop_gradient(images)), training=training)
+                streams["synthetic"] = encoder(look(ops.stop_gradient(images), members=2), training=training)
         self._track(streams, labels)
         return streams, labels
+
+    def _pseudo_labels(self, images: Any) -> Any:
+        """Ask the averaged encoder, which sees the plain images, for labels (B, L) where it is confident."""
+        logits = ops.stop_gradient(self.average_encoder(images, training=False)["class_logits"])
+        return pseudo_labels(logits, self.objective.pseudo_label_threshold, self.multi_label)
 
     def _encoder_terms(self, streams: dict[str, Tensors], labels: Tensors) -> dict[str, Term]:
         return encoder_terms(streams, labels, self.objective, self._ramp(), self._margin, self.multi_label)
@@ -342,15 +376,20 @@ class DSHGAN(keras.Model):
         done = ops.cast(self.encoder_optimizer.iterations, "float32") / self.objective.encoder_steps
         return ops.minimum(done / ops.maximum(self.objective.ramp * self.total_steps, 1.0), 1.0)
 
-    def _draw(self, distribution: Any, like: Any, size: int) -> Any:
-        """Draw random rows (B, size), one for each row of `like`, different on every replica."""
-        rows = distribution((global_size(ops.shape(like)[0]), size), seed=self.seed_generator)
-        return ops.cast(own_rows(rows), keras.config.floatx())
+    def _draw(self, distribution: Any, like: Any, size: int, members: int = 1) -> Any:
+        """Draw a random row of `size` for each row of `like`, which stacks the `members` of every triplet.
 
-    def _augment(self, images: Any) -> Any:
+        Every replica draws for the global batch and keeps its triplets, so that noise differs between replicas and
+        does not depend on their number.
+        """
+        shape = (global_size(ops.shape(like)[0] // members), members * size)
+        rows = own_rows(ops.cast(distribution(shape, seed=self.seed_generator), keras.config.floatx()))
+        return ops.concatenate(ops.split(rows, members, axis=-1)) if members > 1 else rows
+
+    def _augment(self, images: Any, members: int = 1) -> Any:
         if not self.objective.augment:
             return images
-        return augment(images, self._draw(keras.random.uniform, images, NUM_DRAWS))
+        return augment(images, self._draw(keras.random.uniform, images, NUM_DRAWS, members))
 
     def _weigh(self, total: str, terms: dict[str, Term]) -> Any:
         """Track every term under its own name; return this replica's share of their weighted sum."""
@@ -376,7 +415,7 @@ class DSHGAN(keras.Model):
         self.code_metrics["bit_imbalance"].update_state(codes)
         best = ops.one_hot(ops.argmax(streams["real"]["class_logits"], axis=-1), self.num_classes)
         self.trackers["accuracy"].update_state(ops.sum(best * ops.cast(labels["real"], best.dtype), axis=-1))
-        if self.gan:
+        if "unlabeled" in labels:
             self.trackers["pseudo_label_rate"].update_state(ops.max(labels["unlabeled"], axis=-1))
         if self.generator is not None:
             positive, negative = ops.split(streams["synthetic"]["relaxed_codes"], 2)
@@ -471,7 +510,7 @@ class DSHGAN(keras.Model):
     def load_own_variables(self, store: Any) -> None:
         """Load what `save_own_variables` saved."""
         self.seed_generator.state.assign(store["seed_state"])
-        own = {name: store[name] for name in store if name != "seed_state"}
+        own = {name: store[name] for name in store.keys() if name != "seed_state"}
         super().load_own_variables(own)
 
     def get_compile_config(self) -> dict[str, Any]:
@@ -479,6 +518,7 @@ class DSHGAN(keras.Model):
         config = {
             "encoder_optimizer": keras.saving.serialize_keras_object(self.encoder_optimizer),
             "objective": dataclasses.asdict(self.objective),
+            "arguments": self._compile_arguments,
         }
         if self.generator is not None:
             config["generator_optimizer"] = keras.saving.serialize_keras_object(self.generator_optimizer)
@@ -491,7 +531,7 @@ class DSHGAN(keras.Model):
             for name, value in config.items()
             if name.endswith("_optimizer")
         }
-        self.compile(objective=Objective(**config["objective"]), **optimizers)
+        self.compile(objective=Objective(**config["objective"]), **optimizers, **config["arguments"])
 
 
 def load_model(path: str | os.PathLike[str]) -> DSHGAN:

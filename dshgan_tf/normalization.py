@@ -32,6 +32,9 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             is_training=True,
         )
         if self.momentum < 1.0:
+            context = tf.distribute.get_replica_context()
+            if context.num_replicas_in_sync > 1:  # one record of all replicas, since one encoder is deployed
+                mean, variance = context.all_reduce(tf.distribute.ReduceOp.MEAN, [mean, variance])
             self.moving_mean.assign(self.moving_mean * self.momentum + mean * (1.0 - self.momentum))
             self.moving_variance.assign(self.moving_variance * self.momentum + variance * (1.0 - self.momentum))
         return outputs

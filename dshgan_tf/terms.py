@@ -60,14 +60,15 @@ def encoder_terms(
             confident * losses.classification_loss(labels["unlabeled"], unlabeled["class_logits"], multi_label),
         )
         if objective.balance_weight and not multi_label:  # labels that are not exclusive have no shares that sum to 1
-            prior = ops.mean(labels["real"], axis=0)
-            balance = losses.balance_loss(unlabeled["class_logits"], prior)
+            prior = ops.mean(gather_rows(labels["real"]), axis=0)
+            balance = losses.balance_loss(gather_rows(unlabeled["class_logits"]), prior)
             terms["balance_loss"] = Term(objective.balance_weight * ramp, ops.broadcast_to(balance, (1,)))
-        others = [(codes, labels["real"]), (unlabeled["relaxed_codes"], labels["unlabeled"])]
-        terms["pseudo_triplet_loss"] = Term(
-            weight * objective.real_triplet_weight,
-            _mined(unlabeled["relaxed_codes"], labels["unlabeled"], others, margin),
-        )
+        if objective.real_triplet_weight:
+            others = [(codes, labels["real"]), (unlabeled["relaxed_codes"], labels["unlabeled"])]
+            terms["pseudo_triplet_loss"] = Term(
+                weight * objective.real_triplet_weight,
+                _mined(unlabeled["relaxed_codes"], labels["unlabeled"], others, margin),
+            )
     if "synthetic" in streams:
         synthetic = streams["synthetic"]
         positive, negative = ops.split(synthetic["relaxed_codes"], 2)
@@ -125,8 +126,9 @@ def generator_terms(
         ),
     }
     if objective.diversity_weight:
+        others = (gather_rows(images), gather_rows(noise), gather_rows(labels))
         terms["generator_diversity_loss"] = Term(
-            objective.diversity_weight, losses.diversity_loss(images, noise, labels)
+            objective.diversity_weight, losses.diversity_loss(images, noise, labels, others)
         )
     return terms
 

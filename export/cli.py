@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         target, parity = _export(options.workdir, options.format, options.output)
     except ValueError as error:
-        Console(stderr=True).print(f"[red]dshgan-export: {error}", highlight=False)
+        Console(stderr=True).print(f"dshgan-export: {error}", style="red", markup=False, highlight=False)
         return 2
     size = sum(path.stat().st_size for path in ([target] if target.is_file() else target.rglob("*")) if path.is_file())
     table = Table(title="Exported encoder beside Keras")

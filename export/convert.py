@@ -1,4 +1,4 @@
-"""`python -m export.convert SAVED_MODEL TFLITE`: the converter in a process of its own, since it leaks memory."""
+"""`python convert.py SAVED_MODEL TFLITE`: the converter in a process of its own, since it leaks memory."""
 
 from __future__ import annotations
 

@@ -152,6 +152,6 @@ def _run(
     try:
         run(options)
     except ValueError as error:
-        Console(stderr=True).print(f"[red]{parser.prog}: {error}", highlight=False)
+        Console(stderr=True).print(f"{parser.prog}: {error}", style="red", markup=False, highlight=False)
         return 2
     return 0

@@ -40,10 +40,10 @@ def export_tflite(model: dsh.DSHGAN, output: Path, images: np.ndarray, about: di
         archive.track(model.average_encoder)
         archive.add_endpoint("serving_default", device_default(model), [image_signature(model, tf.uint8)])
         archive.write_out(folder, verbose=False)
-        command = [sys.executable, "-m", "export.convert", folder, str(path)]
+        command = [sys.executable, str(Path(__file__).with_name("convert.py")), folder, str(path)]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
-            raise ValueError(f"the converter refused the encoder: {done.stderr.strip().splitlines()[-1]}")
+            raise ValueError(f"the converter refused the encoder: {done.stderr.strip()[-500:] or done.returncode}")
         parity = compare(run_tflite(path, images), model.predict_streams(images)["relaxed_codes"])
         parity.check(target.name)
         checksum = hashlib.sha256(path.read_bytes()).hexdigest()

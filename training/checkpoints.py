@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +48,16 @@ def load_newest(directory: Path) -> tuple[DSHGAN, int] | None:
 
     Returns:
         The model and the epochs it has done, or None where there is no checkpoint.
+
+    Raises:
+        ValueError: there are checkpoints and none of them is whole.
     """
-    for path in reversed(find_checkpoints(directory)):
+    found = find_checkpoints(directory)
+    for path in reversed(found):
         try:
             return load_model(path), int(path.stem.split("-")[1])
-        except Exception as error:  # whatever a damaged file raises in zipfile, h5py or Keras
+        except (zipfile.BadZipFile, OSError, EOFError, KeyError) as error:
             warnings.warn(f"checkpoint {path} is damaged ({error}); falling back to the one before", stacklevel=2)
+    if found:
+        raise ValueError(f"every checkpoint in {directory} is damaged; delete the run's folder and start again")
     return None

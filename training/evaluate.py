@@ -94,7 +94,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         runs = {str(workdir): evaluate_workdir(workdir) for workdir in options.workdirs}
     except ValueError as error:
-        Console(stderr=True).print(f"[red]dshgan-evaluate: {error}", highlight=False)
+        Console(stderr=True).print(f"dshgan-evaluate: {error}", style="red", markup=False, highlight=False)
         return 2
     console.print(runs_table(runs))
     comparison = comparison_table(runs)

@@ -41,14 +41,16 @@ def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike[str], verbo
         ValueError: `workdir` holds a run of another config, or the data do not fit the config.
     """
     workdir = Path(workdir)
-    _claim(workdir, config)
+    _check_claim(workdir, config)
     if (workdir / "results.json").exists():
         return json.loads((workdir / "results.json").read_text())
     strategy = _prepare_devices(config)
     splits = load_splits(config)
-    _write_splits(workdir, splits)
+    dsh.data.triplets(splits, config.batch_size, config.seed)  # refuses what does not fit, before anything is written
     with strategy.scope():
         model, epochs_done = load_newest(workdir / "checkpoints") or (_build(config, splits), 0)
+    config.save(workdir / "config.json")
+    _write_splits(workdir, splits)
     _truncate_metrics(workdir / "metrics.csv", epochs_done)
     if epochs_done < config.epochs:
         # Batches are a pure function of seed and step: a resumed run sees what the other would have seen.
@@ -71,11 +73,10 @@ def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike[str], verbo
     return results
 
 
-def _claim(workdir: Path, config: RunConfig) -> None:
-    """Write the config, or compare it with the one that is there."""
+def _check_claim(workdir: Path, config: RunConfig) -> None:
+    """Compare the config with the one that is there."""
     path = workdir / "config.json"
     if not path.exists():
-        config.save(path)
         return
     there = RunConfig.load(path)
     if there != config:
@@ -193,7 +194,7 @@ def _results(config: RunConfig, splits: Splits, metrics: dict[str, Any], seconds
         "protocol": splits.protocol,
         "seed": config.seed,
         "num_bits": config.num_bits,
-        "labels_per_class": config.labels_per_class,
+        "labels_per_class": _labels_per_class(config, splits),
         "gan": config.gan,
         "synthetic": config.gan and config.synthetic,
         "steps": config.steps,
@@ -206,10 +207,16 @@ def _results(config: RunConfig, splits: Splits, metrics: dict[str, Any], seconds
     }
 
 
+def _labels_per_class(config: RunConfig, splits: Splits) -> int:
+    return config.labels_per_class or (len(splits.labeled) + len(splits.validation)) // splits.num_classes
+
+
 def _git_commit() -> str | None:
     """Return the commit of the source tree, None where it was installed without git."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    root = Path(__file__).resolve().parent.parent
+    command = ["git", "-C", str(root), "rev-parse", "--show-toplevel", "HEAD"]
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        toplevel, commit = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+        return commit if Path(toplevel) == root else None
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -52,12 +52,12 @@ def comparison_table(runs: dict[str, dict[str, Any]]) -> Table | None:
     """
     groups: dict[tuple, dict[str, dict[int, dict[str, Any]]]] = {}
     for run in runs.values():
-        key = (run["dataset"], run["protocol"], run["num_bits"], run["labels_per_class"], run["steps"])
+        key = (run["preset"], run["dataset"], run["protocol"], run["num_bits"], run["labels_per_class"], run["steps"])
         groups.setdefault(key, {}).setdefault(method_of(run), {})[run["seed"]] = run
     table = Table(title="What the GAN brings, same labels, batches and steps")
     for column in ("data", "bits", "labels/class", "seeds", "MAP without", "MAP with", "gain", "s without", "s with"):
         table.add_column(column, justify="left" if column == "data" else "right")
-    for (dataset, protocol, bits, labels, _), methods in groups.items():
+    for (_, dataset, protocol, bits, labels, _), methods in groups.items():
         pairs = [methods.get(name, {}) for name in ("without GAN", "with GAN")]
         seeds = sorted(set(pairs[0]) & set(pairs[1]))
         if not seeds:

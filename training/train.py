@@ -61,11 +61,12 @@ def main(arguments: list[str] | None = None) -> int:
         config, workdir = parse(sys.argv[1:] if arguments is None else arguments)
         from training.runner import train_and_evaluate  # TensorFlow only once the command line is right
 
-        if (workdir / "results.json").exists():
-            console.print(f"{workdir} is done; its results:", highlight=False)
+        done = (workdir / "results.json").exists()
         results = train_and_evaluate(config, workdir)
     except ValueError as error:
-        Console(stderr=True).print(f"[red]dshgan-train: {error}", highlight=False)
+        Console(stderr=True).print(f"dshgan-train: {error}", style="red", markup=False, highlight=False)
         return 2
+    if done:
+        console.print(f"{workdir} is done; its results:", highlight=False, markup=False)
     console.print(runs_table({str(workdir): results}))
     return 0
