@@ -33,7 +33,7 @@ class Objective:
         synthetic_classification_weight: weight of the classification loss on synthetic images.
         real_triplet_weight: weight of the triplets mined among the real images of a batch.
         pseudo_label_weight: weight of the cross-entropy of confident predictions on unlabelled images.
-        pseudo_label_threshold: confidence in (0.5, 1] from which a prediction counts as a label.
+        pseudo_label_threshold: confidence in (0, 1] from which a prediction counts as a label.
         diversity_weight: weight of the generator's diversity loss, against one picture a class.
         balance_weight: weight of the balance of the classes predicted on unlabelled images.
         ramp: share of the training in [0, 1] over which terms that rest on synthetic images or on pseudo-labels
@@ -74,8 +74,8 @@ class Objective:
                 value = getattr(self, field.name)
                 _require(0 <= value < float("inf"), f"{field.name} must be finite and at least 0, got {value}")
         _require(
-            0.5 < self.pseudo_label_threshold <= 1,
-            f"pseudo_label_threshold must lie in (0.5, 1], got {self.pseudo_label_threshold}",
+            0 < self.pseudo_label_threshold <= 1,
+            f"pseudo_label_threshold must lie in (0, 1], got {self.pseudo_label_threshold}",
         )
         _require(0 <= self.ramp <= 1, f"ramp is a share of the training in [0, 1], got {self.ramp}")
         _require(0 <= self.ema_decay < 1, f"ema_decay must lie in [0, 1), got {self.ema_decay}")

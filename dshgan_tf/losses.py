@@ -62,6 +62,7 @@ def batch_triplet_loss(anchors: Any, anchor_labels: Any, others: Any, other_labe
     Reference:
         Hermans et al. 2017 (batch all, non-zero mean); the loss of a triplet is Qiu et al., SIGIR 2017.
     """
+    anchor_labels, other_labels = (ops.cast(labels, anchors.dtype) for labels in (anchor_labels, other_labels))
     # |a - b|^2 by the binomial formula: (A, M) by one matrix product. Rounding may go below 0.
     squares = ops.sum(ops.square(anchors), -1)[:, None] + ops.sum(ops.square(others), -1)[None, :]
     distances = ops.relu(squares - 2 * ops.matmul(anchors, ops.transpose(others)))
@@ -128,6 +129,7 @@ def classification_loss(labels: Any, logits: Any, multi_label: bool = False) -> 
     Reference:
         Qiu et al., SIGIR 2017, classification loss.
     """
+    labels = ops.cast(labels, logits.dtype)
     if multi_label:
         # log(1 + e^x) - x y, summed over the labels.
         return ops.sum(ops.softplus(logits) - labels * logits, axis=-1)
@@ -176,6 +178,7 @@ def balance_loss(class_logits: Any, prior: Any) -> Any:
     Returns:
         Scalar float, 0 when the predictions are balanced as the labels are.
     """
+    prior = ops.cast(prior, class_logits.dtype)
     mean = ops.mean(ops.softmax(class_logits, axis=-1), axis=0)
     return ops.sum(mean * (ops.log(mean + 1e-6) - ops.log(prior + 1e-6)))
 

@@ -19,6 +19,11 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     statistics) is the parent's.
     """
 
+    def add_weight(self, *args: Any, trainable: bool = True, **kwargs: Any) -> Any:
+        """Record the mean over replicas, since one encoder is deployed; Keras lets each keep its own record."""
+        aggregation = None if trainable else "mean"
+        return super().add_weight(*args, trainable=trainable, aggregation=aggregation, **kwargs)
+
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Normalise `inputs`; in training by the batch's statistics, which are also recorded."""
         fusable = inputs.dtype in (tf.float32, tf.float16, tf.bfloat16) and len(inputs.shape) == 4
@@ -32,9 +37,6 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             is_training=True,
         )
         if self.momentum < 1.0:
-            context = tf.distribute.get_replica_context()
-            if context.num_replicas_in_sync > 1:  # one record of all replicas, since one encoder is deployed
-                mean, variance = context.all_reduce(tf.distribute.ReduceOp.MEAN, [mean, variance])
             self.moving_mean.assign(self.moving_mean * self.momentum + mean * (1.0 - self.momentum))
             self.moving_variance.assign(self.moving_variance * self.momentum + variance * (1.0 - self.momentum))
         return outputs

@@ -12,7 +12,7 @@ def pseudo_labels(class_logits: Any, threshold: float, multi_label: bool) -> Any
 
     Args:
         class_logits: (B, L) float.
-        threshold: confidence in (0.5, 1].
+        threshold: confidence in (0, 1].
         multi_label: every label of an image must be confident, present or absent.
 
     Returns:
