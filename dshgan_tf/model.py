@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,16 +12,15 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from dshgan_tf import codes
 from dshgan_tf.augmentation import NUM_DRAWS, augment
 from dshgan_tf.config import Objective
-from dshgan_tf.data.splits import check_labels, multi_hot
+from dshgan_tf.deployed import Deployed
 from dshgan_tf.metrics import BitImbalance, QuantizationError, TripletAccuracy
 from dshgan_tf.networks import build_encoder, build_generator
 from dshgan_tf.normalization import frozen_statistics
-from dshgan_tf.preprocessing import check_images, to_network_range, to_pixels
 from dshgan_tf.pseudo_labels import pseudo_labels
 from dshgan_tf.replicas import global_mean, global_size, own_rows
+from dshgan_tf.saving import Saved
 from dshgan_tf.schedules import WarmupLinearDecay
 from dshgan_tf.terms import Term, encoder_terms, generator_terms
 
@@ -42,7 +39,7 @@ def _dtype_policy(name: str) -> Iterator[None]:
 
 
 @keras.saving.register_keras_serializable(package="dshgan_tf")
-class DSHGAN(keras.Model):
+class DSHGAN(Deployed, Saved, keras.Model):
     """Learn binary codes from few labelled and many unlabelled images with a conditional GAN.
 
     The encoder is a shared CNN with a hash, an adversary and a classification stream. A training example is a triplet
@@ -126,6 +123,7 @@ class DSHGAN(keras.Model):
         with _dtype_policy(self._arguments["precision"]):
             self._build_networks(weights)
         self.seed_generator = keras.random.SeedGenerator(seed)
+        self.test_seed_generator = keras.random.SeedGenerator(seed + 1)  # testing must not move the training's noise
         self.total_steps = self.add_weight(
             shape=(), initializer="ones", dtype="float32", trainable=False, name="total_steps"
         )
@@ -334,7 +332,8 @@ class DSHGAN(keras.Model):
             Images (2 B, H, W, C) in [-1, 1], all x+ and then all x-, their noise (2 B, Z) and their labels (2 B, L).
         """
         labels = ops.concatenate([data["label"], data["negative_label"]])
-        noise = self._draw(keras.random.normal, labels, self.noise_dim, members=2)
+        source = self.seed_generator if training else self.test_seed_generator
+        noise = self._draw(keras.random.normal, labels, self.noise_dim, source, members=2)
         return self.generator([noise, labels], training=training), noise, labels
 
     def _streams_and_labels(self, data: Tensors, encoder: keras.Model, training: bool) -> tuple[Tensors, Tensors]:
@@ -376,20 +375,20 @@ class DSHGAN(keras.Model):
         done = ops.cast(self.encoder_optimizer.iterations, "float32") / self.objective.encoder_steps
         return ops.minimum(done / ops.maximum(self.objective.ramp * self.total_steps, 1.0), 1.0)
 
-    def _draw(self, distribution: Any, like: Any, size: int, members: int = 1) -> Any:
+    def _draw(self, distribution: Any, like: Any, size: int, source: Any, members: int = 1) -> Any:
         """Draw a random row of `size` for each row of `like`, which stacks the `members` of every triplet.
 
         Every replica draws for the global batch and keeps its triplets, so that noise differs between replicas and
         does not depend on their number.
         """
         shape = (global_size(ops.shape(like)[0] // members), members * size)
-        rows = own_rows(ops.cast(distribution(shape, seed=self.seed_generator), keras.config.floatx()))
+        rows = own_rows(ops.cast(distribution(shape, seed=source), keras.config.floatx()))
         return ops.concatenate(ops.split(rows, members, axis=-1)) if members > 1 else rows
 
     def _augment(self, images: Any, members: int = 1) -> Any:
         if not self.objective.augment:
             return images
-        return augment(images, self._draw(keras.random.uniform, images, NUM_DRAWS, members))
+        return augment(images, self._draw(keras.random.uniform, images, NUM_DRAWS, self.seed_generator, members))
 
     def _weigh(self, total: str, terms: dict[str, Term]) -> Any:
         """Track every term under its own name; return this replica's share of their weighted sum."""
@@ -423,115 +422,6 @@ class DSHGAN(keras.Model):
             real = streams["unlabeled"]["adversary_logits"]
             self.trackers["real_score"].update_state(ops.sigmoid(real))
             self.trackers["synthetic_score"].update_state(ops.sigmoid(streams["synthetic"]["adversary_logits"]))
-
-    # Use --------------------------------------------------------------------------------------------------------
-
-    def predict_streams(self, images: Any, batch_size: int = 256) -> dict[str, np.ndarray]:
-        """Run the deployed encoder on any number of images.
-
-        Args:
-            images: (N, H, W, C) uint8, or float in 0..255; a sequence that decodes on slicing will do.
-            batch_size: images at a time.
-
-        Returns:
-            `relaxed_codes` (N, K) float32 in [0, 1], `class_logits` (N, L), `adversary_logits` (N,).
-
-        Raises:
-            ValueError: images that do not fit the model.
-        """
-        if self._deployed is None:
-            self._deployed = tf.function(
-                lambda batch: self.average_encoder(batch, training=False), reduce_retracing=True
-            )
-        if not len(images):
-            return {
-                "relaxed_codes": np.zeros((0, self.num_bits), np.float32),
-                "class_logits": np.zeros((0, self.num_classes), np.float32),
-                "adversary_logits": np.zeros(0, np.float32),
-            }
-        parts: list[dict[str, np.ndarray]] = []
-        for start in range(0, len(images), batch_size):
-            batch = check_images(images[start : start + batch_size], self.image_shape)
-            if start == 0 and batch.dtype != np.uint8 and batch.size and batch.max() <= 1:
-                warnings.warn(
-                    f"float images lie within 0..{batch.max():.3g}, but 0..255 is expected; multiply them by 255",
-                    stacklevel=3,
-                )
-            tensor = tf.convert_to_tensor(to_network_range(batch.astype(keras.config.floatx())))
-            parts.append({name: value.numpy() for name, value in self._deployed(tensor).items()})
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-    def encode(self, images: Any, batch_size: int = 256) -> np.ndarray:
-        """Hash images with the deployed (averaged) weights.
-
-        Args:
-            images: (N, H, W, C) uint8, or float in 0..255.
-            batch_size: images at a time.
-
-        Returns:
-            (N, ceil(K / 8)) uint8, most significant bit first, zero padded; a bit is 1 where H(x) > 0.5.
-
-        Raises:
-            ValueError: images that do not fit the model.
-        """
-        return codes.pack(codes.binarise(self.predict_streams(images, batch_size)["relaxed_codes"]))
-
-    def generate(self, labels: Any, seed: int = 0) -> np.ndarray:
-        """Make one synthetic image for each label.
-
-        Args:
-            labels: (N,) class ids or (N, L) multi-hot.
-            seed: of the noise; the training's noise is not touched.
-
-        Returns:
-            (N, H, W, C) uint8.
-
-        Raises:
-            ValueError: the model has no generator, or labels that do not fit.
-        """
-        if self.generator is None:
-            raise ValueError("this model has no generator (gan=False or synthetic=False); train one with both on")
-        labels, _ = check_labels(labels, len(labels), self.num_classes)
-        noise = keras.random.normal((len(labels), self.noise_dim), seed=seed)
-        rows = tf.convert_to_tensor(multi_hot(labels, self.num_classes))
-        return to_pixels(ops.convert_to_numpy(self.generator([noise, rows], training=False)))
-
-    # Saving -----------------------------------------------------------------------------------------------------
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments; pretrained weights are in the saved file, not downloaded again."""
-        return {"name": self.name, **self._arguments, "weights": None}
-
-    def save_own_variables(self, store: Any) -> None:
-        """Save the state of the noise too, which Keras leaves out: a resumed training draws what the other would."""
-        super().save_own_variables(store)
-        store["seed_state"] = ops.convert_to_numpy(self.seed_generator.state)
-
-    def load_own_variables(self, store: Any) -> None:
-        """Load what `save_own_variables` saved."""
-        self.seed_generator.state.assign(store["seed_state"])
-        own = {name: store[name] for name in store.keys() if name != "seed_state"}
-        super().load_own_variables(own)
-
-    def get_compile_config(self) -> dict[str, Any]:
-        """Return what `compile` was given, or chose."""
-        config = {
-            "encoder_optimizer": keras.saving.serialize_keras_object(self.encoder_optimizer),
-            "objective": dataclasses.asdict(self.objective),
-            "arguments": self._compile_arguments,
-        }
-        if self.generator is not None:
-            config["generator_optimizer"] = keras.saving.serialize_keras_object(self.generator_optimizer)
-        return config
-
-    def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Compile as `get_compile_config` says; the optimizers' state follows from the file."""
-        optimizers = {
-            name: keras.saving.deserialize_keras_object(value)
-            for name, value in config.items()
-            if name.endswith("_optimizer")
-        }
-        self.compile(objective=Objective(**config["objective"]), **optimizers, **config["arguments"])
 
 
 def load_model(path: str | os.PathLike[str]) -> DSHGAN:

@@ -14,6 +14,7 @@ LAYERS = [
     {"config", "codes", "losses", "preprocessing"},
     {"networks", "normalization", "augmentation", "schedules", "replicas", "pseudo_labels", "terms"},
     {"data", "retrieval", "pairs", "ranking", "counting", "metrics", "code_statistics"},
+    {"deployed", "saving"},
     {"model", "callbacks", "index"},
     {"__init__"},
 ]

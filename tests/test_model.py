@@ -275,3 +275,30 @@ def test_objective_refuses_values_out_of_range():
             dsh.Objective(**{name: value})
     with pytest.raises(ValueError, match="'hinge'"):
         dataclasses.replace(dsh.Objective(), generator_loss="hinge")
+
+
+def test_a_second_fit_goes_on_in_the_schedule(digits):
+    model = dsh.DSHGAN(num_bits=8, num_classes=10, image_shape=(8, 8, 1), width=4, gan=False)
+    model.compile()
+    data = dsh.data.triplets(digits, 16)
+    model.fit(data, epochs=1, steps_per_epoch=4, verbose=0)
+    model.fit(data, epochs=1, steps_per_epoch=4, verbose=0)
+    # Four of eight steps were done: the second half of a decay over eight, not the end of one over four.
+    assert int(model.total_steps) == 8 and int(model.encoder_optimizer.iterations) == 8
+
+
+def test_precision_is_kept_in_the_file(tmp_path):
+    model = dsh.DSHGAN(num_bits=8, num_classes=10, image_shape=(8, 8, 1), width=4, precision="mixed_bfloat16")
+    model.compile()
+    model.save(tmp_path / "model.keras")
+    loaded = dsh.load_model(tmp_path / "model.keras")
+    assert loaded.encoder.get_layer("stem_conv").compute_dtype == "bfloat16"
+    assert keras.config.dtype_policy().name == "float32"
+
+
+def test_testing_does_not_move_the_training_noise(digits, model):
+    data = dsh.data.triplets(digits, 16).take(2)
+    state = model.seed_generator.state.numpy()
+    logs = model.evaluate(data, return_dict=True, verbose=0)
+    assert np.isfinite(logs["encoder_loss"]) and logs["encoder_loss"] > 0
+    np.testing.assert_array_equal(state, model.seed_generator.state.numpy())

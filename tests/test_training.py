@@ -2,6 +2,7 @@ import csv
 import dataclasses
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 
 import dshgan_tf as dsh
 from training import evaluate, train
-from training.checkpoints import find_checkpoints
+from training.checkpoints import find_checkpoints, load_newest
 from training.presets import PRESETS
 from training.runner import train_and_evaluate
 
@@ -71,22 +72,26 @@ def test_a_killed_run_resumes_to_the_same_weights(tmp_path):
 
     def start(workdir):
         command = [sys.executable, "-c", COMMAND, "--config", str(tmp_path / "config.json"), "--workdir", str(workdir)]
-        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     process = start(tmp_path / "killed")
     deadline = time.monotonic() + 120
-    while not find_checkpoints(tmp_path / "killed" / "checkpoints") and time.monotonic() < deadline:
-        assert process.poll() is None, process.stderr.read()
+    while len(find_checkpoints(tmp_path / "killed" / "checkpoints")) < 2 and time.monotonic() < deadline:
+        assert process.poll() is None, process.communicate()
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.communicate()
     assert not (tmp_path / "killed" / "results.json").exists()
-    # A damaged newest checkpoint falls back to the one before, or to the start.
-    newest = find_checkpoints(tmp_path / "killed" / "checkpoints")[-1]
+    # A damaged newest checkpoint falls back to the one before.
+    before, newest = find_checkpoints(tmp_path / "killed" / "checkpoints")[-2:]
     newest.write_bytes(newest.read_bytes()[:1000])
     for name in ("killed", "whole"):
         process = start(tmp_path / name)
-        assert process.wait() == 0, process.stderr.read()
+        printed, errors = process.communicate()
+        assert process.returncode == 0, errors
+        first_epoch = int(re.search(r"Epoch (\d+)/10", printed).group(1))
+        assert first_epoch == (int(before.stem[-5:]) + 1 if name == "killed" else 1)
+        assert ("is damaged" in errors) == (name == "killed")
     killed, whole = (dsh.load_model(tmp_path / name / "model.keras") for name in ("killed", "whole"))
     assert int(killed.encoder_optimizer.iterations) == 60
     for a, b in zip(killed.variables, whole.variables, strict=True):
@@ -190,3 +195,17 @@ def test_no_validation_part_is_said(model, capsys):
     callback.on_train_begin()
     callback.on_epoch_end(0, logs := {})
     assert "no validation part" in capsys.readouterr().out and logs == {}
+
+
+def test_a_run_without_any_whole_checkpoint_is_refused(tmp_path):
+    (tmp_path / "epoch-00001.keras").write_bytes(b"PK")
+    with pytest.warns(UserWarning, match="is damaged"), pytest.raises(ValueError, match="every checkpoint"):
+        load_newest(tmp_path)
+
+
+def test_a_refused_run_leaves_nothing_behind(tmp_path):
+    with pytest.raises(ValueError, match="images left for 900 labels"):
+        train_and_evaluate(dataclasses.replace(TINY, labels_per_class=900), tmp_path / "run")
+    with pytest.raises(ValueError, match="batch_size must be 1"):
+        train_and_evaluate(dataclasses.replace(TINY, batch_size=10000), tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -54,10 +54,18 @@ def load_newest(directory: Path) -> tuple[DSHGAN, int] | None:
     """
     found = find_checkpoints(directory)
     for path in reversed(found):
-        try:
+        if _is_whole(path):
             return load_model(path), int(path.stem.split("-")[1])
-        except (zipfile.BadZipFile, OSError, EOFError, KeyError) as error:
-            warnings.warn(f"checkpoint {path} is damaged ({error}); falling back to the one before", stacklevel=2)
+        warnings.warn(f"checkpoint {path} is damaged; falling back to the one before", stacklevel=2)
     if found:
         raise ValueError(f"every checkpoint in {directory} is damaged; delete the run's folder and start again")
     return None
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether every member of the archive has its checksum."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (zipfile.BadZipFile, OSError, EOFError):
+        return False

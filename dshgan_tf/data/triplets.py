@@ -74,7 +74,7 @@ class TripletOrder:
 
 
 def triplets(splits: Splits, batch_size: int = 64, seed: int = 0, first_step: int = 0) -> tf.data.Dataset:
-    """Return the training batches; every iteration is the next epoch.
+    """Return the training batches; every iteration, finished or not, takes the next epoch.
 
     The synthetic members of a triplet are made in the training step, because the generator changes at every step.
     The first iteration starts at batch `first_step` of the stream, each later one where the one before it ended; an

@@ -1,0 +1,50 @@
+"""What a `.keras` file holds beside the weights: arguments, compile state, and the state of the noise."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import keras
+from keras import ops
+
+from dshgan_tf.config import Objective
+
+
+class Saved:
+    """Methods of `DSHGAN` that Keras calls when it saves and loads."""
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments; pretrained weights are in the saved file, not downloaded again."""
+        return {"name": self.name, **self._arguments, "weights": None}
+
+    def save_own_variables(self, store: Any) -> None:
+        """Save the state of the noise too, which Keras leaves out: a resumed training draws what the other would."""
+        super().save_own_variables(store)
+        store["seed_state"] = ops.convert_to_numpy(self.seed_generator.state)
+
+    def load_own_variables(self, store: Any) -> None:
+        """Load what `save_own_variables` saved."""
+        self.seed_generator.state.assign(store["seed_state"])
+        own = {name: store[name] for name in store.keys() if name != "seed_state"}
+        super().load_own_variables(own)
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """Return what `compile` was given, or chose."""
+        config = {
+            "encoder_optimizer": keras.saving.serialize_keras_object(self.encoder_optimizer),
+            "objective": dataclasses.asdict(self.objective),
+            "arguments": self._compile_arguments,
+        }
+        if self.generator is not None:
+            config["generator_optimizer"] = keras.saving.serialize_keras_object(self.generator_optimizer)
+        return config
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compile as `get_compile_config` says; the optimizers' state follows from the file."""
+        optimizers = {
+            name: keras.saving.deserialize_keras_object(value)
+            for name, value in config.items()
+            if name.endswith("_optimizer")
+        }
+        self.compile(objective=Objective(**config["objective"]), **optimizers, **config["arguments"])
