@@ -40,8 +40,9 @@ class RetrievalEvaluation(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Add `val_map` to the epoch's logs."""
-        last = epoch + 1 == self.params.get("epochs")
-        if not len(self.splits.validation) or ((epoch + 1) % self.every and not last):
+        if not len(self.splits.validation):
+            return
+        if (epoch + 1) % self.every and epoch + 1 != self.params.get("epochs"):
             return
         query, database = self.splits.validation, self.splits.labeled
         result = retrieval.evaluate(
