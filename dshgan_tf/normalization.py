@@ -14,9 +14,8 @@ import tensorflow as tf
 class FusedBatchNormalization(keras.layers.BatchNormalization):
     """`keras.layers.BatchNormalization` whose training step on (B, H, W, C) is one fused kernel.
 
-    Keras 3 computes moments and normalisation as separate operations; the fused kernel is 1.1 to 1.2 times as fast a
-    whole training step on a CPU with oneDNN. Everything else (arguments, inference, other ranks, synchronised
-    statistics) is the parent's.
+    Keras 3 computes moments and normalisation as separate operations. Everything else (arguments, inference, other
+    ranks, synchronised statistics) is the parent's.
     """
 
     def add_weight(self, *args: Any, trainable: bool = True, **kwargs: Any) -> Any:
