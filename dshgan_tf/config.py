@@ -117,7 +117,11 @@ class RunConfig:
         protocol: name of the split protocol; None for the one named like the data set.
         labels_per_class: labels used a class, validation included; None for the protocol's number.
         num_bits: length of a code.
-        seed: of split, order, weights and noise.
+        seed: of everything that has no seed of its own.
+        split_seed: which images are queries, labelled and validation images; None for `seed`, like the next three.
+        order_seed: of the batches.
+        weights_seed: of the first weights.
+        noise_seed: of the generator's noise and of the augmentation.
         gan: False is the baseline: the same encoder on the same labelled batches, nothing else.
         synthetic: False leaves out generator and adversary and keeps every other use of unlabelled images.
         steps: training steps in all.
@@ -126,12 +130,16 @@ class RunConfig:
         backbone: "small", or the name of a keras.applications model.
         weights: of the backbone: None, "imagenet" or a file.
         width: channels at full resolution; None for the model's rule.
+        norm: "batch", "sync_batch" (over all replicas) or "none".
         adversary: "classes", or "own" for a stream of its own (the paper's); see `DSHGAN`.
         encoder_learning_rate: peak of the schedule.
         generator_learning_rate: likewise.
         precision: Keras dtype policy.
-        strategy: "none", or "mirrored" over all GPUs or over `logical_devices` CPU devices.
+        strategy: "none", or "mirrored" over all GPUs or over `logical_devices` CPU devices, of all the workers that
+            the environment variable TF_CONFIG names.
         logical_devices: split the CPU into so many devices; 0 leaves it whole.
+        non_finite: "stop" at a loss or gradient that is not finite, or "skip" such updates and count them.
+        kept_checkpoints: how many checkpoints stay.
         deterministic: same seed, same machine, same weights to the bit; slower.
         top_k: cut of `map_at_k` and `precision_at_k`; None for the whole ranking.
         objective: weights, margin and ramps of the losses.
@@ -147,6 +155,10 @@ class RunConfig:
     labels_per_class: int | None = None
     num_bits: int = 32
     seed: int = 0
+    split_seed: int | None = None
+    order_seed: int | None = None
+    weights_seed: int | None = None
+    noise_seed: int | None = None
     gan: bool = True
     synthetic: bool = True
     steps: int = 1200
@@ -155,19 +167,22 @@ class RunConfig:
     backbone: str = "small"
     weights: str | None = None
     width: int | None = None
+    norm: Literal["batch", "sync_batch", "none"] = "batch"
     adversary: Literal["classes", "own"] = "classes"
     encoder_learning_rate: float = 4e-3
     generator_learning_rate: float = 1e-3
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
     strategy: Literal["none", "mirrored"] = "none"
     logical_devices: int = 0
+    non_finite: Literal["stop", "skip"] = "stop"
+    kept_checkpoints: int = 2
     deterministic: bool = False
     top_k: int | None = None
     objective: Objective = dataclasses.field(default_factory=Objective)
 
     def __post_init__(self) -> None:
         """Validate."""
-        for name in ("num_bits", "steps", "steps_per_epoch", "batch_size"):
+        for name in ("num_bits", "steps", "steps_per_epoch", "batch_size", "kept_checkpoints"):
             _require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
         for name in ("labels_per_class", "width", "top_k"):
             value = getattr(self, name)
@@ -175,7 +190,9 @@ class RunConfig:
         for name in ("encoder_learning_rate", "generator_learning_rate"):
             value = getattr(self, name)
             _require(0 < value < float("inf"), f"{name} must be positive and finite, got {value}")
-        _require(self.seed >= 0, f"seed must be at least 0, got {self.seed}")
+        for name in ("seed", "split_seed", "order_seed", "weights_seed", "noise_seed"):
+            value = getattr(self, name)
+            _require(value is None or 0 <= value < 2**32, f"{name} must lie in 0..2^32-1, got {value}")
         _require(self.logical_devices >= 0, f"logical_devices must be at least 0, got {self.logical_devices}")
         _require(
             not self.logical_devices or self.strategy == "mirrored",
@@ -186,6 +203,12 @@ class RunConfig:
             f"steps ({self.steps}) must be a multiple of steps_per_epoch ({self.steps_per_epoch}); "
             f"take {-(-self.steps // self.epoch_length) * self.epoch_length}",
         )
+
+    @property
+    def seeds(self) -> dict[str, int]:
+        """The seed of each of `split`, `order`, `weights` and `noise`."""
+        own = {name: getattr(self, f"{name}_seed") for name in ("split", "order", "weights", "noise")}
+        return {name: self.seed if seed is None else seed for name, seed in own.items()}
 
     @property
     def epoch_length(self) -> int:

@@ -27,6 +27,8 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = target.with_name(f".{target.stem}.{os.getpid()}.part{target.suffix}")
     try:
         yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())  # the name must not reach the disk before what it names
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)

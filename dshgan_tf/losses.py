@@ -154,15 +154,23 @@ def diversity_loss(images: Any, noise: Any, labels: Any, others: tuple[Any, Any,
         Mao et al., CVPR 2019, mode seeking GANs: the reciprocal of their ratio.
     """
     other_images, other_noise, other_labels = others
-    apart = _mean_squared_distances(noise, other_noise)
+    apart = mean_squared_distances(noise, other_noise)
     same = ops.max(ops.abs(labels[:, None] - other_labels[None, :]), axis=-1) < 0.5
     same = ops.cast(ops.logical_and(same, apart > 1e-4), images.dtype)
-    ratios = ops.sqrt(apart + 1e-6) / (ops.sqrt(_mean_squared_distances(images, other_images) + 1e-6) + 0.1)
+    ratios = ops.sqrt(apart + 1e-6) / (ops.sqrt(mean_squared_distances(images, other_images) + 1e-6) + 0.1)
     return ops.sum(same * ratios, axis=-1) / ops.maximum(ops.sum(same, axis=-1), 1)
 
 
-def _mean_squared_distances(a: Any, b: Any) -> Any:
-    """(A, M) mean squared differences of the rows of `a` (A, ...) and `b` (M, ...)."""
+def mean_squared_distances(a: Any, b: Any) -> Any:
+    """Compare every row with every other.
+
+    Args:
+        a: (A, ...) float.
+        b: (M, ...) float, rows of the same shape.
+
+    Returns:
+        (A, M) float, mean squared differences.
+    """
     a, b = (ops.reshape(rows, (ops.shape(rows)[0], -1)) for rows in (a, b))
     squares = ops.sum(ops.square(a), -1)[:, None] + ops.sum(ops.square(b), -1)[None, :]
     return ops.relu(squares - 2 * ops.matmul(a, ops.transpose(b))) / ops.cast(ops.shape(a)[-1], a.dtype)

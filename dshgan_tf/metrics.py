@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from dshgan_tf.losses import squared_distance
+from dshgan_tf.losses import mean_squared_distances, squared_distance
 
 
 def quantization_error(relaxed_codes: Any) -> Any:
@@ -48,6 +48,29 @@ def triplet_accuracy(anchor: Any, positive: Any, negative: Any) -> Any:
     """
     difference = squared_distance(anchor, negative) - squared_distance(anchor, positive)
     return 0.5 + 0.5 * ops.sign(difference)
+
+
+def sample_diversity(images: Any, labels: Any, real_images: Any) -> tuple[Any, Any]:
+    """How much synthetic images of one label set differ, as a share of how much real images of any labels differ.
+
+    Near 0 the generator has collapsed onto one picture a label set.
+
+    Args:
+        images: (M, H, W, C) float, synthetic.
+        labels: (M, L) float they were made with.
+        real_images: (B, H, W, C) float.
+
+    Returns:
+        Scalar float of at least 0, the ratio of the root mean square differences over pairs, and the number of pairs
+        it rests on, which may be 0.
+    """
+    real_images = ops.cast(real_images, images.dtype)
+    same = ops.cast(ops.max(ops.abs(labels[:, None] - labels[None, :]), axis=-1) < 0.5, images.dtype)
+    pairs = ops.sum(same) - ops.cast(ops.shape(images)[0], images.dtype)  # an image is no pair with itself
+    within = ops.sum(same * mean_squared_distances(images, images)) / ops.maximum(pairs, 1.0)
+    count = ops.cast(ops.shape(real_images)[0], images.dtype)
+    apart = ops.sum(mean_squared_distances(real_images, real_images)) / ops.maximum(count * (count - 1.0), 1.0)
+    return ops.sqrt(within / ops.maximum(apart, 1e-12)), pairs
 
 
 class _MeanOf(keras.metrics.Mean):

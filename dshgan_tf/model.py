@@ -15,17 +15,19 @@ from keras import ops
 from dshgan_tf.augmentation import NUM_DRAWS, augment
 from dshgan_tf.config import Objective
 from dshgan_tf.deployed import Deployed
-from dshgan_tf.metrics import BitImbalance, QuantizationError, TripletAccuracy
+from dshgan_tf.fitting import Fitted
+from dshgan_tf.metrics import BitImbalance, QuantizationError, TripletAccuracy, sample_diversity
 from dshgan_tf.networks import build_encoder, build_generator
 from dshgan_tf.normalization import frozen_statistics
+from dshgan_tf.non_finite import is_broken, remember, undo
 from dshgan_tf.optimizers import default_encoder_optimizer, default_generator_optimizer
 from dshgan_tf.pseudo_labels import pseudo_labels
 from dshgan_tf.replicas import global_mean, global_size, own_rows
 from dshgan_tf.saving import Saved
-from dshgan_tf.schedules import WarmupLinearDecay
 from dshgan_tf.terms import Term, encoder_terms, generator_terms
 
 Tensors = dict[str, Any]
+NEVER = 2**31 - 1  # steps
 
 
 @contextlib.contextmanager
@@ -40,7 +42,7 @@ def _dtype_policy(name: str) -> Iterator[None]:
 
 
 @keras.saving.register_keras_serializable(package="dshgan_tf")
-class DSHGAN(Deployed, Saved, keras.Model):
+class DSHGAN(Fitted, Deployed, Saved, keras.Model):
     """Learn binary codes from few labelled and many unlabelled images with a conditional GAN.
 
     The encoder is a shared CNN with a hash, an adversary and a classification stream. A training example is a triplet
@@ -58,7 +60,7 @@ class DSHGAN(Deployed, Saved, keras.Model):
         weights: of the backbone: None, "imagenet" or a file.
         width: channels of trunk and generator at full resolution; None for 32 up to 16 pixels a side, 16 above.
         noise_dim: size of the generator's noise.
-        norm: "batch" or "none".
+        norm: "batch", "sync_batch" (statistics over all replicas) or "none".
         adversary: "classes" judges real or synthetic by the evidence for any class; "own" by a stream of its own, which
             is the paper's (see `networks.build_encoder`).
         precision: Keras dtype policy of what trains, kept in the saved file; None for the one now set. The averaged
@@ -104,8 +106,8 @@ class DSHGAN(Deployed, Saved, keras.Model):
         for name, value in (("noise_dim", noise_dim), ("width", width)):
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
-        if norm not in ("batch", "none"):
-            raise ValueError(f"norm must be 'batch' or 'none', got {norm!r}")
+        if norm not in ("batch", "sync_batch", "none"):
+            raise ValueError(f"norm must be 'batch', 'sync_batch' or 'none', got {norm!r}")
         if adversary not in ("classes", "own"):
             raise ValueError(f"adversary must be 'classes' or 'own', got {adversary!r}")
         image_shape = tuple(int(side) for side in image_shape)
@@ -135,7 +137,10 @@ class DSHGAN(Deployed, Saved, keras.Model):
         self.total_steps = self.add_weight(
             shape=(), initializer="ones", dtype="float32", trainable=False, name="total_steps"
         )
-        self.objective = Objective()
+        self.steps = self.add_weight(
+            shape=(), initializer="zeros", dtype="int32", trainable=False, name="steps", aggregation="only_first_replica"
+        )
+        self.objective, self.skip_non_finite = Objective(), False
         self._create_trackers()
         self._deployed = None
         self.built = True
@@ -171,8 +176,10 @@ class DSHGAN(Deployed, Saved, keras.Model):
             names += ["generator_loss", "generator_triplet_loss", "generator_adversary_loss"]
             names += ["generator_classification_loss", "real_score", "synthetic_score"]
             names += ["generator_diversity_loss"] if objective.diversity_weight else []
+            names += ["real_accuracy", "synthetic_accuracy", "synthetic_diversity"]
             self.code_metrics["triplet_accuracy"] = TripletAccuracy()
         self.trackers = {name: keras.metrics.Mean(name=name) for name in names}
+        self.non_finite_updates = keras.metrics.Sum(name="non_finite_updates")
 
     # Keras' surface ---------------------------------------------------------------------------------------------
 
@@ -181,6 +188,7 @@ class DSHGAN(Deployed, Saved, keras.Model):
         encoder_optimizer: keras.optimizers.Optimizer | None = None,
         generator_optimizer: keras.optimizers.Optimizer | None = None,
         objective: Objective | None = None,
+        skip_non_finite: bool = False,
         **kwargs: Any,
     ) -> None:
         """Set what is minimised and how; the defaults are the default recipe.
@@ -189,17 +197,20 @@ class DSHGAN(Deployed, Saved, keras.Model):
             encoder_optimizer: of the CNN and its streams; None for the recipe's.
             generator_optimizer: of the generator; None for the recipe's.
             objective: weights, margin and ramps; None for the recipe's.
+            skip_non_finite: leave an update out whose loss or gradient is not finite, and what it recorded; counted in
+                `non_finite_updates` like those that are not left out. `callbacks.StopOnNonFinite` stops instead.
             **kwargs: `run_eagerly`, `jit_compile`, `steps_per_execution` as in `keras.Model.compile`.
         """
         kwargs.setdefault("jit_compile", False)  # graph mode with oneDNN beats XLA on a CPU
-        self.objective = objective or Objective()
+        self.objective, self.skip_non_finite = objective or Objective(), skip_non_finite
         self._create_trackers()
-        self._compile_arguments = kwargs
+        self._compile_arguments = {"skip_non_finite": skip_non_finite, **kwargs}
         mixed = self._arguments["precision"] == "mixed_float16"
 
         def prepare(optimizer: keras.optimizers.Optimizer, network: keras.Model) -> keras.optimizers.Optimizer:
-            if mixed and not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-                optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+            if (mixed or skip_non_finite) and not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+                scale = {} if mixed else {"initial_scale": 1.0, "dynamic_growth_steps": NEVER}
+                optimizer = keras.optimizers.LossScaleOptimizer(optimizer, **scale)
             optimizer.build(network.trainable_variables)
             return optimizer
 
@@ -213,78 +224,10 @@ class DSHGAN(Deployed, Saved, keras.Model):
         # The encoder's optimizer is `model.optimizer`: left out, Keras would put a dummy there.
         super().compile(optimizer=self.encoder_optimizer, auto_scale_loss=False, **kwargs)
 
-    def fit(
-        self,
-        x: tf.data.Dataset,
-        epochs: int = 1,
-        initial_epoch: int = 0,
-        steps_per_epoch: int | None = None,
-        **kwargs: Any,
-    ) -> keras.callbacks.History:
-        """Train; ramps and schedules span `epochs * steps_per_epoch` steps.
-
-        Args:
-            x: batches from `dshgan_tf.data.triplets`.
-            epochs: epoch at which the training ends.
-            initial_epoch: epochs already done by this model.
-            steps_per_epoch: None for the dataset's own length.
-            **kwargs: as in `keras.Model.fit`.
-
-        Returns:
-            Keras' history.
-
-        Raises:
-            ValueError: a dataset of unknown length without steps_per_epoch, or whose batches do not fit the model.
-        """
-        cardinality = int(x.cardinality())
-        if steps_per_epoch is None:
-            if cardinality < 1:
-                raise ValueError(f"the dataset's length is unknown or infinite ({cardinality}); give steps_per_epoch")
-            steps_per_epoch = cardinality
-        self._check_batches(x)
-        # Steps of an earlier fit come before those of this one.
-        done = int(ops.convert_to_numpy(self.encoder_optimizer.iterations)) // self.objective.encoder_steps
-        self._stretch_schedules(max(0, done - initial_epoch * steps_per_epoch) + epochs * steps_per_epoch)
-        # One iterator over the whole training: each of the dataset's iterations is its next epoch.
-        kwargs.setdefault("shuffle", False)  # Keras warns that it cannot shuffle a dataset
-        stream = x.repeat() if cardinality > 0 else x
-        return super().fit(
-            stream, epochs=epochs, initial_epoch=initial_epoch, steps_per_epoch=steps_per_epoch, **kwargs
-        )
-
-    def _stretch_schedules(self, total_steps: int) -> None:
-        self.total_steps.assign(total_steps)
-        updates = {self.encoder_optimizer: total_steps * self.objective.encoder_steps}
-        if self.generator is not None:
-            updates[self.generator_optimizer] = total_steps
-        for optimizer, count in updates.items():
-            schedule = getattr(optimizer, "inner_optimizer", optimizer)._learning_rate
-            if isinstance(schedule, WarmupLinearDecay):
-                schedule.set_total_steps(count)
-
-    def _check_batches(self, dataset: tf.data.Dataset) -> None:
-        """Compare the dataset's batches with the model before any step."""
-        spec = dataset.element_spec
-        wanted = {"image": self.image_shape, "label": (self.num_classes,)}
-        if not isinstance(spec, dict) or not set(wanted) <= set(spec):
-            raise ValueError(f"fit takes batches of dshgan_tf.data.triplets (dicts), got elements {spec}")
-        for name, shape in wanted.items():
-            if tuple(spec[name].shape[1:]) != shape:
-                raise ValueError(
-                    f"batches have {name} of shape {tuple(spec[name].shape[1:])}, the model takes {shape}; "
-                    "build it with the image_shape and num_classes of the splits"
-                )
-        batch_size, replicas = spec["image"].shape[0], self.distribute_strategy.num_replicas_in_sync
-        if batch_size is not None and batch_size % replicas:
-            raise ValueError(f"batch_size {batch_size} is not divisible by {replicas} replicas; choose a multiple")
-
-    def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
-        """Do nothing: the networks, optimizers and metrics are built by the constructor and `compile`."""
-
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
         """Every metric that `fit` resets at an epoch's start and logs."""
-        return [*self.trackers.values(), *self.code_metrics.values()]
+        return [*self.trackers.values(), *self.code_metrics.values(), self.non_finite_updates]
 
     def call(self, inputs: Any, training: bool = False) -> Tensors:
         """Return the streams for images in [-1, 1] (or a batch of `triplets`): as deployed, or as trained."""
@@ -299,27 +242,29 @@ class DSHGAN(Deployed, Saved, keras.Model):
             anchor_codes = self._update_encoder(data)
         if self.generator is not None:
             self._update_generator(data, anchor_codes)
-        return self.get_metrics_result()
+        self.steps.assign_add(1)
+        return self._step_logs()
 
     def test_step(self, data: Tensors) -> dict[str, Any]:
         """Compute the encoder's terms as deployed: averaged weights, no augmentation, no update."""
         streams, labels = self._streams_and_labels(data, self.average_encoder, training=False)
         self._weigh("encoder_loss", self._encoder_terms(streams, labels))
-        return self.get_metrics_result()
+        return self._step_logs()
 
     def _update_encoder(self, data: Tensors) -> Any:
         """Update the CNN and its streams; return the relaxed codes (B, K) of the anchors."""
+        before = self._remember_records(self.encoder)
         with tf.GradientTape() as tape:
             streams, labels = self._streams_and_labels(data, self.encoder, training=True)
             loss = self._weigh("encoder_loss", self._encoder_terms(streams, labels))
             loss = self.encoder_optimizer.scale_loss(loss)
-        variables = self.encoder.trainable_variables
-        self.encoder_optimizer.apply(tape.gradient(loss, variables), variables)
+        self._descend(self.encoder_optimizer, self.encoder, tape, loss, before)
         self._update_average()
         return ops.stop_gradient(streams["real"]["relaxed_codes"])
 
     def _update_generator(self, data: Tensors, anchor_codes: Any) -> None:
         """Update the generator, so that its images are hashed, judged and classified like real ones."""
+        before = self._remember_records(self.generator)
         with tf.GradientTape() as tape:
             images, noise, labels = self.synthesise(data, training=True)
             with frozen_statistics(self.encoder):
@@ -328,8 +273,24 @@ class DSHGAN(Deployed, Saved, keras.Model):
                 anchor_codes, synthetic, images, noise, labels, self.objective, self._margin, self.multi_label
             )
             loss = self.generator_optimizer.scale_loss(self._weigh("generator_loss", terms))
-        variables = self.generator.trainable_variables
-        self.generator_optimizer.apply(tape.gradient(loss, variables), variables)
+        self._descend(self.generator_optimizer, self.generator, tape, loss, before)
+
+    def _descend(self, optimizer: Any, network: keras.Model, tape: Any, loss: Any, before: list[Any]) -> None:
+        """Apply the gradients; count the update where it is not finite, and undo its records where that is wanted."""
+        gradients = tape.gradient(loss, network.trainable_variables)
+        # A loss scale is found by gradients that overflow, so they are no fault; what is to be skipped is looked for.
+        scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer) and not self.skip_non_finite
+        broken = is_broken([loss] if scaled else [loss, *gradients])
+        optimizer.apply(gradients, network.trainable_variables)
+        undo(before, broken)
+        self.non_finite_updates.update_state(broken / tf.distribute.get_replica_context().num_replicas_in_sync)
+
+    def _remember_records(self, network: keras.Model) -> list[Any]:
+        """What an update records beside the weights, to be undone: statistics of batches, and metrics."""
+        if not self.skip_non_finite:
+            return []
+        metrics = [*self.trackers.values(), *self.code_metrics.values()]
+        return remember([*network.non_trainable_variables, *(v for metric in metrics for v in metric.variables)])
 
     def synthesise(self, data: Tensors, training: bool) -> tuple[Any, Any, Any]:
         """Make the synthetic members of a batch's triplets, x+ = G(z, labels) and x- = G(z', other labels).
@@ -362,6 +323,8 @@ class DSHGAN(Deployed, Saved, keras.Model):
         if self.generator is not None:
             with frozen_statistics(self.generator), frozen_statistics(encoder):
                 images, _, labels["synthetic"] = self.synthesise(data, training=training)
+                diversity, pairs = sample_diversity(images, labels["synthetic"], data["unlabeled_image"])
+                self.trackers["synthetic_diversity"].update_state(diversity, sample_weight=pairs)
                 streams["synthetic"] = encoder(look(ops.stop_gradient(images), members=2), training=training)
         self._track(streams, labels)
         return streams, labels
@@ -382,8 +345,7 @@ class DSHGAN(Deployed, Saved, keras.Model):
         """Factor in [0, 1] that grows over the first share `ramp` of the training."""
         if not self.objective.ramp:
             return 1.0
-        done = ops.cast(self.encoder_optimizer.iterations, "float32") / self.objective.encoder_steps
-        return ops.minimum(done / ops.maximum(self.objective.ramp * self.total_steps, 1.0), 1.0)
+        return ops.minimum(ops.cast(self.steps, "float32") / ops.maximum(self.objective.ramp * self.total_steps, 1.0), 1.0)
 
     def _draw(self, distribution: Any, like: Any, size: int, source: Any, members: int = 1) -> Any:
         """Draw a random row of `size` for each row of `like`, which stacks the `members` of every triplet.
@@ -430,8 +392,11 @@ class DSHGAN(Deployed, Saved, keras.Model):
             positive, negative = ops.split(streams["synthetic"]["relaxed_codes"], 2)
             self.code_metrics["triplet_accuracy"].update_state(codes, positive, negative)
             real = streams["unlabeled"]["adversary_logits"]
+            synthetic = streams["synthetic"]["adversary_logits"]
             self.trackers["real_score"].update_state(ops.sigmoid(real))
-            self.trackers["synthetic_score"].update_state(ops.sigmoid(streams["synthetic"]["adversary_logits"]))
+            self.trackers["synthetic_score"].update_state(ops.sigmoid(synthetic))
+            self.trackers["real_accuracy"].update_state(ops.cast(real > 0, "float32"))
+            self.trackers["synthetic_accuracy"].update_state(ops.cast(synthetic < 0, "float32"))
 
 
 def load_model(path: str | os.PathLike[str]) -> DSHGAN:

@@ -28,7 +28,8 @@ def _halvings(image_shape: tuple[int, int, int]) -> int:
 def _normalise(x: Any, norm: str, name: str) -> Any:
     if norm == "none":
         return x
-    return FusedBatchNormalization(momentum=0.9, epsilon=1e-5, name=name)(x)
+    together = norm == "sync_batch"
+    return FusedBatchNormalization(momentum=0.9, epsilon=1e-5, synchronized=together, name=name)(x)
 
 
 def _convolution(x: Any, filters: int, norm: str, name: str, strides: int = 1) -> Any:
@@ -48,7 +49,7 @@ def small_trunk(images: Any, width: int, norm: str) -> Any:
     Args:
         images: (B, H, W, C) symbolic input in [-1, 1].
         width: channels of the stem; the stages have 2, 4, 8 ... times as many.
-        norm: "batch" or "none".
+        norm: "batch", "sync_batch" (statistics over all replicas) or "none".
 
     Returns:
         (B, F) features, the mean and the maximum of every channel over the last grid.
@@ -131,7 +132,7 @@ def build_encoder(
         backbone: "small", or the name of a `keras.applications` model.
         weights: of the backbone: None, "imagenet" or a file.
         width: channels of the small trunk's stem.
-        norm: "batch" or "none".
+        norm: "batch", "sync_batch" (statistics over all replicas) or "none".
         adversary: "own" for a stream of its own (the paper's), or "classes": P(real) is the evidence for any class,
             the sigmoid of log sum exp of the class logits. Synthetic images are then class L + 1, whose logit is 0, and
             what the adversary learns of unlabelled images is learnt by the classes.
@@ -179,7 +180,7 @@ def build_generator(
         num_classes: L; labels enter as multi-hot vectors, so one label and many share one path.
         noise_dim: size of the noise vector.
         width: channels at the full resolution; each coarser grid has twice as many.
-        norm: "batch" or "none".
+        norm: "batch", "sync_batch" (statistics over all replicas) or "none".
 
     Returns:
         A model from [noise (B, Z), labels (B, L)] to images (B, H, W, C) float32 in [-1, 1].

@@ -40,9 +40,14 @@ def gather_rows(local_rows: Any) -> Any:
         (R * B, ...).
     """
     context = tf.distribute.get_replica_context()
-    if context.num_replicas_in_sync == 1:
+    replicas = context.num_replicas_in_sync
+    if replicas == 1:
         return local_rows
-    return context.all_gather(local_rows, axis=0)
+    # Everyone's rows in their place among zeros, summed: `all_gather` fails between processes of one replica each.
+    place = tf.one_hot(context.replica_id_in_sync_group, replicas, dtype=local_rows.dtype)
+    stacked = tf.tensordot(place, local_rows, axes=0)
+    total = context.all_reduce(tf.distribute.ReduceOp.SUM, stacked)
+    return tf.reshape(total, (replicas * local_rows.shape[0], *local_rows.shape[1:]))
 
 
 def global_mean(local_values: Any) -> Any:

@@ -19,14 +19,29 @@ class Saved:
         return {"name": self.name, **self._arguments, "weights": None}
 
     def save_own_variables(self, store: Any) -> None:
-        """Save the state of the noise too, which Keras leaves out: a resumed training draws what the other would."""
+        """Save what Keras leaves out, so that a resumed training goes on as the other would.
+
+        That is the state of the noise, and that of the metrics, for a training that stops within an epoch.
+        """
         super().save_own_variables(store)
         store["seed_state"] = ops.convert_to_numpy(self.seed_generator.state)
+        for name, variable in self._metric_variables().items():
+            store[name] = ops.convert_to_numpy(variable)
+
+    def _metric_variables(self) -> dict[str, Any]:
+        return {
+            f"metric_{metric.name}_{i}": variable
+            for metric in self.metrics
+            for i, variable in enumerate(metric.variables)
+        }
 
     def load_own_variables(self, store: Any) -> None:
         """Load what `save_own_variables` saved."""
         self.seed_generator.state.assign(store["seed_state"])
-        own = {name: store[name] for name in store.keys() if name != "seed_state"}
+        metrics = self._metric_variables()
+        for name in set(metrics) & set(store.keys()):  # loaded without compiling, it may have other metrics
+            metrics[name].assign(store[name])
+        own = {name: store[name] for name in store.keys() if name.isdecimal()}
         super().load_own_variables(own)
 
     def get_compile_config(self) -> dict[str, Any]:

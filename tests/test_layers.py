@@ -14,8 +14,8 @@ LAYERS = [
     {"config", "codes", "losses", "batch_losses", "preprocessing", "decoding"},
     {"networks", "normalization", "augmentation", "schedules", "replicas", "pseudo_labels", "terms", "optimizers"},
     {"data", "retrieval", "pairs", "ranking", "counting", "metrics", "code_statistics"},
-    {"deployed", "saving"},
-    {"model", "callbacks", "index"},
+    {"deployed", "saving", "fitting", "non_finite"},
+    {"model", "callbacks", "index", "watchdogs"},
     {"__init__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

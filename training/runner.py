@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import json
 import os
 import subprocess
-import time
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,12 @@ from dshgan_tf.config import RunConfig
 from dshgan_tf.data import Splits, load_splits
 from dshgan_tf.files import atomic_path, write_json
 from dshgan_tf.optimizers import default_encoder_optimizer, default_generator_optimizer
+from dshgan_tf.watchdogs import StopOnNonFinite, WatchTheGan, health
 from training.checkpoints import Checkpoint, load_newest
+from training.devices import is_chief, prepare_devices
 from training.evaluate import evaluate_model
+from training.interruption import Interrupted, StopOnSignal
+from training.progress import EpochSeconds, KeepMeans, MetricsFile, train_seconds, truncate_metrics
 
 
 def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike[str], verbose: int = 1) -> dict[str, Any]:
@@ -32,14 +35,17 @@ def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike[str], verbo
 
     Args:
         config: the run.
-        workdir: folder of the run; made where it is missing.
+        workdir: folder of the run; made where it is missing. Several workers share it, and one of them writes.
         verbose: as in `keras.Model.fit`.
 
     Returns:
-        What `results.json` holds.
+        What `results.json` holds; empty for a worker that does not write.
 
     Raises:
         ValueError: `workdir` holds a run of another config, or the data do not fit the config.
+        NonFinite: a loss or gradient is not finite, and the config says to stop there.
+        Interrupted: SIGTERM or Ctrl-C while training; what was trained is saved.
+        OSError: a file cannot be written.
     """
     workdir = Path(workdir)
     _check_claim(workdir, config)
@@ -47,29 +53,83 @@ def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike[str], verbo
         return json.loads((workdir / "results.json").read_text())
     strategy = prepare_devices(config)
     splits = load_splits(config)
-    dsh.data.triplets(splits, config.batch_size, config.seed)  # refuses what does not fit, before anything is written
+    _batches(config, splits, 0)  # refuses what does not fit, before anything is written
     with strategy.scope():
-        model, epochs_done = load_newest(workdir / "checkpoints") or (build(config, splits), 0)
+        model = load_newest(workdir / "checkpoints") or build(config, splits)
+    if is_chief(strategy):
+        _train(config, model, splits, workdir, verbose)
+        return _evaluate(config, model, splits, workdir)
+    with tempfile.TemporaryDirectory() as elsewhere:
+        _train(config, model, splits, Path(elsewhere), verbose=0)
+    return {}
+
+
+def _train(config: RunConfig, model: dsh.DSHGAN, splits: Splits, workdir: Path, verbose: int) -> None:
+    """Train what is left to train."""
+    for half_written in workdir.rglob(".*.part*"):  # by a run that was killed
+        half_written.unlink()
     config.save(workdir / "config.json")
     _write_splits(workdir, splits)
-    _truncate_metrics(workdir / "metrics.csv", epochs_done)
-    if epochs_done < config.epochs:
-        # Batches are a pure function of seed and step: a resumed run sees what the other would have seen.
-        batches = dsh.data.triplets(
-            splits, config.batch_size, config.seed, first_step=epochs_done * config.epoch_length
-        )
-        model.fit(
-            batches,
-            epochs=config.epochs,
-            initial_epoch=epochs_done,
-            steps_per_epoch=config.epoch_length,
-            callbacks=_callbacks(config, workdir, splits),
-            verbose=verbose,
-        )
+    truncate_metrics(workdir / "metrics.csv", model.steps_done // config.epoch_length)
+    if within := model.steps_done % config.epoch_length:
+        _fit(config, model, splits, workdir, config.epoch_length - within, verbose)
+    if model.steps_done < config.steps:
+        _fit(config, model, splits, workdir, config.epoch_length, verbose)
+
+
+def _fit(config: RunConfig, model: dsh.DSHGAN, splits: Splits, workdir: Path, length: int, verbose: int) -> None:
+    """Run `fit`: to the end of the training, or to the end of an epoch of which `length` steps are left."""
+    epoch = model.steps_done // config.epoch_length
+    callbacks = _callbacks(config, workdir, splits, whole=length == config.epoch_length)
+    # A list of our own, so that callbacks know the last epoch of the run and not of this call.
+    shown = {"add_progbar": verbose != 0, "verbose": verbose, "epochs": config.epochs, "steps": length}
+    with callbacks["signal"].listening():
+        try:
+            model.fit(
+                _batches(config, splits, model.steps_done),
+                epochs=config.epochs if length == config.epoch_length else epoch + 1,
+                initial_epoch=epoch,
+                steps_per_epoch=length,
+                total_steps=config.steps,
+                callbacks=keras.callbacks.CallbackList([*callbacks.values()], add_history=True, model=model, **shown),
+                verbose=verbose,
+            )
+        except Interrupted:
+            callbacks["seconds"].interrupted()
+            raise
+
+
+def _callbacks(config: RunConfig, workdir: Path, splits: Splits, whole: bool) -> dict[str, keras.callbacks.Callback]:
+    """In the order in which they act: what adds to the logs, what writes them, what stops."""
+    tensorboard = str(workdir / "tensorboard")
+    now_and_then = max(1, config.epochs // 10)
+    checkpoint = Checkpoint(workdir / "checkpoints", config.kept_checkpoints)
+    callbacks = {
+        "seconds": EpochSeconds(workdir / "interrupted.json"),
+        "validation": dsh.callbacks.RetrievalEvaluation(splits, every=now_and_then),
+        "samples": dsh.callbacks.SampleGrid(str(workdir / "samples"), every=now_and_then, log_dir=tensorboard),
+        "metrics": MetricsFile(workdir / "metrics.csv"),
+        "tensorboard": keras.callbacks.TensorBoard(tensorboard, write_graph=False),
+        "gan": WatchTheGan(),
+        "checkpoint": checkpoint,
+        "non_finite": StopOnNonFinite(splits, config.batch_size, config.seeds["order"], checkpoint.find),
+        "signal": StopOnSignal(checkpoint),
+    }
+    if config.non_finite == "skip":
+        del callbacks["non_finite"]
+    return callbacks if whole else {"means": KeepMeans(), **callbacks}
+
+
+def _batches(config: RunConfig, splits: Splits, first_step: int) -> tf.data.Dataset:
+    """Batches are a pure function of seed and step: a resumed run sees what the other would have seen."""
+    return dsh.data.triplets(splits, config.batch_size, config.seeds["order"], first_step=first_step)
+
+
+def _evaluate(config: RunConfig, model: dsh.DSHGAN, splits: Splits, workdir: Path) -> dict[str, Any]:
     with atomic_path(workdir / "model.keras") as path:
         model.save(path)
     metrics = evaluate_model(model, splits, config.top_k, workdir)
-    results = _results(config, splits, metrics, _train_seconds(workdir / "metrics.csv"))
+    results = _results(config, splits, metrics, workdir / "metrics.csv")
     write_json(workdir / "results.json", results)
     return results
 
@@ -84,27 +144,6 @@ def _check_claim(workdir: Path, config: RunConfig) -> None:
         old, new = dataclasses.asdict(there), dataclasses.asdict(config)
         different = ", ".join(f"{key}: {old[key]!r} there, {new[key]!r} asked" for key in old if old[key] != new[key])
         raise ValueError(f"{workdir} holds another run ({different}); take another --workdir or delete it")
-
-
-def prepare_devices(config: RunConfig) -> tf.distribute.Strategy:
-    """Set the devices, the precision and every seed, before any variable exists."""
-    if config.logical_devices:
-        cpu = tf.config.list_physical_devices("CPU")[0]
-        wanted = [tf.config.LogicalDeviceConfiguration()] * config.logical_devices
-        tf.config.set_logical_device_configuration(cpu, wanted)
-    for gpu in tf.config.list_physical_devices("GPU"):
-        tf.config.experimental.set_memory_growth(gpu, True)
-    if config.deterministic:
-        tf.config.experimental.enable_op_determinism()
-    keras.config.set_dtype_policy(config.precision)
-    keras.utils.set_random_seed(config.seed)
-    if config.strategy == "none":
-        return tf.distribute.get_strategy()
-    kind = "CPU" if config.logical_devices else "GPU"
-    devices = [device.name for device in tf.config.list_logical_devices(kind)]
-    if not devices:
-        raise ValueError("--strategy mirrored found no GPU; give --logical-devices N to split the CPU")
-    return tf.distribute.MirroredStrategy(devices)
 
 
 def build(config: RunConfig, splits: Splits) -> dsh.DSHGAN:
@@ -125,12 +164,14 @@ def build(config: RunConfig, splits: Splits) -> dsh.DSHGAN:
         weights=config.weights,
         width=config.width,
         adversary=config.adversary,
-        seed=config.seed,
+        norm=config.norm,
+        seed=config.seeds["noise"],
     )
     model.compile(
         default_encoder_optimizer(config.encoder_learning_rate),
         default_generator_optimizer(config.generator_learning_rate),
         config.objective,
+        skip_non_finite=config.non_finite == "skip",
     )
     return model
 
@@ -144,74 +185,21 @@ def _write_splits(workdir: Path, splits: Splits) -> None:
         raise ValueError(f"the data changed since {workdir} was begun: its split has another checksum; start a new one")
 
 
-class _Seconds(keras.callbacks.Callback):
-    """Log the seconds of every epoch, so that the time of a resumed run is the sum of its parts."""
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self._start = time.perf_counter()
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        logs["seconds"] = time.perf_counter() - self._start
-
-
-def _callbacks(config: RunConfig, workdir: Path, splits: Splits) -> list[keras.callbacks.Callback]:
-    tensorboard = str(workdir / "tensorboard")
-    now_and_then = max(1, config.epochs // 10)
-    return [
-        _Seconds(),
-        dsh.callbacks.RetrievalEvaluation(splits, every=now_and_then),
-        dsh.callbacks.SampleGrid(str(workdir / "samples"), every=now_and_then, log_dir=tensorboard),
-        _MetricsFile(workdir / "metrics.csv"),
-        keras.callbacks.TensorBoard(tensorboard, write_graph=False),
-        Checkpoint(workdir / "checkpoints"),
-    ]
-
-
-class _MetricsFile(keras.callbacks.Callback):
-    """Append a line an epoch to `metrics.csv`; epochs without `val_map` leave it empty."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.path = path
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        values = {key: float(value) for key, value in logs.items()}
-        columns = ["epoch", *sorted(metric.name for metric in self.model.metrics), "val_map", "seconds"]
-        new = not self.path.exists()
-        with self.path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, columns, extrasaction="ignore")
-            if new:
-                writer.writeheader()
-            writer.writerow({"epoch": epoch + 1, **values})
-
-
-def _truncate_metrics(path: Path, epochs_done: int) -> None:
-    """Drop the lines of epochs that will be run again."""
-    if not path.exists():
-        return
-    lines = path.read_text().splitlines(keepends=True)
-    with atomic_path(path) as temporary:
-        temporary.write_text("".join(lines[: 1 + epochs_done]))
-
-
-def _train_seconds(path: Path) -> float:
-    with path.open(newline="") as file:
-        return sum(float(row["seconds"]) for row in csv.DictReader(file))
-
-
-def _results(config: RunConfig, splits: Splits, metrics: dict[str, Any], seconds: float) -> dict[str, Any]:
+def _results(config: RunConfig, splits: Splits, metrics: dict[str, Any], metrics_file: Path) -> dict[str, Any]:
     return {
         "preset": config.preset,
         "dataset": config.dataset,
         "protocol": splits.protocol,
         "seed": config.seed,
+        "seeds": config.seeds,
         "num_bits": config.num_bits,
         "labels_per_class": _labels_per_class(config, splits),
         "gan": config.gan,
         "synthetic": config.gan and config.synthetic,
         "objective": dataclasses.asdict(config.objective),
         "steps": config.steps,
-        "train_seconds": round(seconds, 2),
+        "train_seconds": round(train_seconds(metrics_file), 2),
+        "health": health(metrics_file),
         "versions": {"dshgan_tf": dsh.__version__, "tensorflow": tf.__version__, "keras": keras.__version__},
         "git_commit": _git_commit(),
         "k": metrics.pop("k"),

@@ -53,6 +53,11 @@ def parse(arguments: list[str]) -> tuple[RunConfig, Path]:
     return config, options.workdir
 
 
+def _say(error: Exception, status: int) -> int:
+    Console(stderr=True).print(f"dshgan-train: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+    return status
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return its exit status."""
     console = Console(width=None if sys.stdout.isatty() else 120)
@@ -66,8 +71,11 @@ def main(arguments: list[str] | None = None) -> int:
         # The moving bar is for people; a log gets a line an epoch.
         train_and_evaluate(config, workdir, verbose=1 if sys.stdout.isatty() else 2)
     except ValueError as error:
-        Console(stderr=True).print(f"dshgan-train: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-        return 2
+        return _say(error, 2)
+    except (OSError, ArithmeticError) as error:  # no room, or numbers that are not finite
+        return _say(error, 1)
+    if not (workdir / "results.json").exists():
+        return 0  # a worker that writes nothing
     if done:
         console.print(f"{workdir} is done; its results:", highlight=False, markup=False)
     console.print(results_sheet(read_entries(workdir)[:1]).to_rich())

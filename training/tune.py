@@ -27,7 +27,8 @@ import dshgan_tf as dsh
 from dshgan_tf.config import RunConfig
 from dshgan_tf.data import Splits, load_splits
 from dshgan_tf.files import write_json
-from training.runner import build, prepare_devices
+from training.devices import prepare_devices
+from training.runner import build
 from training.train import parse
 
 ORACLES = ("random", "bayesian", "hyperband")
@@ -71,7 +72,7 @@ class Recipe(kt.HyperModel):
 
     def build(self, hp: kt.HyperParameters) -> dsh.DSHGAN:
         """Build the model of a trial."""
-        keras.utils.set_random_seed(self.config.seed)
+        keras.utils.set_random_seed(self.config.seeds["weights"])
         return build(self.config_for(hp), self.splits)
 
     def fit(self, hp: kt.HyperParameters, model: dsh.DSHGAN, **kwargs: Any) -> dict[str, float]:
@@ -82,7 +83,7 @@ class Recipe(kt.HyperModel):
         config = self.config
         epochs = kwargs.pop("epochs", config.epochs) - kwargs.pop("initial_epoch", 0)  # Hyperband gives its own
         callbacks = [dsh.callbacks.RetrievalEvaluation(self.splits, every=epochs), *kwargs.pop("callbacks", [])]
-        batches = dsh.data.triplets(self.splits, config.batch_size, config.seed)
+        batches = dsh.data.triplets(self.splits, config.batch_size, config.seeds["order"])
         history = model.fit(batches, epochs=epochs, steps_per_epoch=config.epoch_length, callbacks=callbacks, **kwargs)
         return {"val_map": history.history["val_map"][-1]}
 

@@ -157,7 +157,7 @@ def load_splits(config: RunConfig) -> Splits:
     Raises:
         ValueError: as `load`.
     """
-    return load(config.dataset, config.labels_per_class, config.seed, config.protocol, config.data_dir)
+    return load(config.dataset, config.labels_per_class, config.seeds["split"], config.protocol, config.data_dir)
 
 
 def from_arrays(

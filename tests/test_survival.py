@@ -1,0 +1,150 @@
+"""Runs that are killed, asked to end, or short of disk, go on to what they would have been. `make soak` kills more."""
+
+import csv
+import dataclasses
+import io
+import json
+import os
+import random
+import re
+import resource
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+
+import h5py
+import numpy as np
+import pytest
+
+from training.checkpoints import find_checkpoints
+from training.presets import PRESETS
+
+COMMAND = "from training.train import main; import sys; sys.exit(main(sys.argv[1:]))"
+KILLS = int(os.environ.get("DSHGAN_KILLS", "3"))
+CONFIG = dataclasses.replace(
+    PRESETS["smoke"], num_bits=8, width=4, steps=240, steps_per_epoch=24, batch_size=16, deterministic=True
+)
+
+
+def start(config, workdir):
+    config.save(workdir.with_suffix(".json"))
+    command = [sys.executable, "-c", COMMAND, "--config", str(workdir.with_suffix(".json")), "--workdir", str(workdir)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait(process, condition):
+    """Wait until `condition()`; False when the process ended before."""
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline
+        if process.poll() is not None:
+            return False
+        time.sleep(0.002)
+    return True
+
+
+def finish(process):
+    printed, errors = process.communicate()
+    assert process.returncode == 0, printed + errors
+    return printed, errors
+
+
+def steps_saved(workdir):
+    found = find_checkpoints(workdir / "checkpoints")
+    return int(found[-1].stem[-8:]) if found else 0
+
+
+def is_saving(workdir):
+    return bool(list((workdir / "checkpoints").glob(".step-*.keras")))
+
+
+def arrays(workdir):
+    """Everything in model.keras: weights, averages, both optimizers, noise, metrics."""
+    with zipfile.ZipFile(workdir / "model.keras") as archive:
+        weights = io.BytesIO(archive.read("model.weights.h5"))
+    found = {}
+    with h5py.File(weights) as file:
+        file.visititems(lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
+    return found
+
+
+def without(row, *names):
+    return {key: value for key, value in row.items() if key not in names}
+
+
+def assert_same_run(one, other):
+    first, second = arrays(one), arrays(other)
+    assert first.keys() == second.keys() and len(first) > 100
+    for name, value in first.items():
+        np.testing.assert_array_equal(value, second[name], err_msg=name)
+    rows = [list(csv.DictReader((workdir / "metrics.csv").read_text().splitlines())) for workdir in (one, other)]
+    for a, b in zip(*rows, strict=True):
+        assert without(a, "seconds") == without(b, "seconds")
+    results = [json.loads((workdir / "results.json").read_text()) for workdir in (one, other)]
+    assert without(results[0], "train_seconds") == without(results[1], "train_seconds")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("survival") / "whole"
+    finish(start(CONFIG, workdir))
+    return workdir
+
+
+def test_a_run_killed_at_any_moment_ends_as_if_it_had_not_been(whole, tmp_path):
+    workdir, rng = tmp_path / "killed", random.Random(KILLS)
+    for kill in range(KILLS):
+        before = steps_saved(workdir)
+        process = start(CONFIG, workdir)
+        if kill % 3 == 0:  # while a checkpoint is written
+            alive = wait(process, lambda seen=before: steps_saved(workdir) > seen) and wait(
+                process, lambda: is_saving(workdir)
+            )
+        elif kill % 3 == 1:  # within an epoch
+            alive = wait(process, lambda seen=before: steps_saved(workdir) > seen)
+            time.sleep(rng.random() * 0.3)
+        else:  # while it starts, or anywhere
+            time.sleep(rng.random() * 15)
+            alive = process.poll() is None
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        if not alive:
+            break  # it was done
+    process = start(CONFIG, workdir)
+    printed, _ = finish(process)
+    assert "is done" in printed or int(re.search(r"Epoch (\d+)/10", printed).group(1)) > 1
+    assert_same_run(workdir, whole)
+    assert not list((workdir / "checkpoints").glob(".step-*"))  # what a kill left half written is gone
+
+
+def test_sigterm_saves_within_an_epoch_and_ends_with_143(whole, tmp_path):
+    workdir = tmp_path / "terminated"
+    process = start(CONFIG, workdir)
+    assert wait(process, lambda: steps_saved(workdir) >= 24)
+    process.send_signal(signal.SIGTERM)
+    printed, errors = process.communicate()
+    assert process.returncode == 143, printed + errors
+    saved = int(re.search(r"SIGTERM: saved at step (\d+)", printed).group(1))
+    assert steps_saved(workdir) == saved > 24 and saved < 240
+    finish(start(CONFIG, workdir))
+    assert_same_run(workdir, whole)
+
+
+def test_a_full_disk_leaves_the_last_checkpoint_and_a_damaged_one_falls_back(whole, tmp_path):
+    workdir = tmp_path / "full"
+    process = start(CONFIG, workdir)
+    assert wait(process, lambda: steps_saved(workdir) >= 24)
+    size = find_checkpoints(workdir / "checkpoints")[0].stat().st_size
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size // 2, size // 2))  # no file may be so long any more
+    printed, errors = process.communicate()
+    assert process.returncode == 1 and "cannot write a checkpoint" in errors, printed + errors
+    assert "Traceback" not in errors and "is whole; make room there" in errors
+    newest = find_checkpoints(workdir / "checkpoints")[-1]
+    assert newest.name in errors
+    newest.write_bytes(newest.read_bytes()[:1000])
+    before = steps_saved(workdir)
+    printed, errors = finish(start(CONFIG, workdir))
+    assert "is damaged" in errors and f"Epoch {before // 24}/10" in printed
+    assert_same_run(workdir, whole)
