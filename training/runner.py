@@ -20,7 +20,7 @@ from dshgan_tf.files import atomic_path, write_json
 from dshgan_tf.optimizers import default_encoder_optimizer, default_generator_optimizer
 from dshgan_tf.watchdogs import StopOnNonFinite, WatchTheGan, health
 from training.checkpoints import Checkpoint, load_newest
-from training.devices import is_chief, prepare_devices
+from training.devices import between_processes, is_chief, prepare_devices
 from training.evaluate import evaluate_model
 from training.interruption import Interrupted, StopOnSignal
 from training.progress import EpochSeconds, KeepMeans, MetricsFile, train_seconds, truncate_metrics
@@ -45,7 +45,7 @@ def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike[str], verbo
         ValueError: `workdir` holds a run of another config, or the data do not fit the config.
         NonFinite: a loss or gradient is not finite, and the config says to stop there.
         Interrupted: SIGTERM or Ctrl-C while training; what was trained is saved.
-        OSError: a file cannot be written.
+        OSError: a file cannot be written, or (ConnectionError) another worker was lost.
     """
     workdir = Path(workdir)
     _check_claim(workdir, config)
@@ -75,6 +75,8 @@ def _train(config: RunConfig, model: dsh.DSHGAN, splits: Splits, workdir: Path, 
         _fit(config, model, splits, workdir, config.epoch_length - within, verbose)
     if model.steps_done < config.steps:
         _fit(config, model, splits, workdir, config.epoch_length, verbose)
+    with atomic_path(workdir / "model.keras") as path:
+        model.save(path)  # here, since it reads metrics that are summed over all workers, who are all here
 
 
 def _fit(config: RunConfig, model: dsh.DSHGAN, splits: Splits, workdir: Path, length: int, verbose: int) -> None:
@@ -97,6 +99,13 @@ def _fit(config: RunConfig, model: dsh.DSHGAN, splits: Splits, workdir: Path, le
         except Interrupted:
             callbacks["seconds"].interrupted()
             raise
+        except tf.errors.OpError as error:
+            if not between_processes(model.distribute_strategy):
+                raise
+            raise ConnectionError(
+                f"a worker was lost ({type(error).__name__}); start all of them again: they resume from the last "
+                "checkpoint"
+            ) from error
 
 
 def _callbacks(config: RunConfig, workdir: Path, splits: Splits, whole: bool) -> dict[str, keras.callbacks.Callback]:
@@ -126,8 +135,6 @@ def _batches(config: RunConfig, splits: Splits, first_step: int) -> tf.data.Data
 
 
 def _evaluate(config: RunConfig, model: dsh.DSHGAN, splits: Splits, workdir: Path) -> dict[str, Any]:
-    with atomic_path(workdir / "model.keras") as path:
-        model.save(path)
     metrics = evaluate_model(model, splits, config.top_k, workdir)
     results = _results(config, splits, metrics, workdir / "metrics.csv")
     write_json(workdir / "results.json", results)

@@ -72,7 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
         train_and_evaluate(config, workdir, verbose=1 if sys.stdout.isatty() else 2)
     except ValueError as error:
         return _say(error, 2)
-    except (OSError, ArithmeticError) as error:  # no room, or numbers that are not finite
+    except (OSError, ArithmeticError) as error:  # no room, a lost worker, or numbers that are not finite
         return _say(error, 1)
     if not (workdir / "results.json").exists():
         return 0  # a worker that writes nothing

@@ -1,0 +1,101 @@
+"""Two processes on loopback: the same training as one; files by one of them; what a lost worker means."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from training.checkpoints import find_checkpoints
+from training.devices import prepare_devices
+from training.presets import PRESETS
+
+WORKER = Path(__file__).parent / "worker.py"
+COMMAND = "from training.train import main; import sys; sys.exit(main(sys.argv[1:]))"
+
+
+def free_ports(count):
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
+def start_workers(commands):
+    """Start one process a command, all of one cluster."""
+    hosts = [f"127.0.0.1:{port}" for port in free_ports(len(commands))]
+    return [
+        subprocess.Popen(
+            [sys.executable, *command],
+            env=os.environ | {"TF_CONFIG": json.dumps({"cluster": {"worker": hosts}, "task": task(i)})},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for i, command in enumerate(commands)
+    ]
+
+
+def task(index):
+    return {"type": "worker", "index": index}
+
+
+def finish(processes):
+    for process in processes:
+        _, errors = process.communicate(timeout=240)
+        assert process.returncode == 0, errors
+
+
+@pytest.mark.parametrize("norm", ["none", "sync_batch"])
+def test_two_processes_equal_one(tmp_path, norm):
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CONFIG"}
+    arguments = ["3", norm]
+    subprocess.run([sys.executable, str(WORKER), str(tmp_path / "one.npz"), *arguments], env=environment, check=True)
+    finish(start_workers([[str(WORKER), str(tmp_path / f"worker{i}.npz"), *arguments] for i in range(2)]))
+    one, *workers = (dict(np.load(tmp_path / f"{name}.npz")) for name in ("one", "worker0", "worker1"))
+    for worker in workers:
+        assert worker.keys() == one.keys()
+        for name, value in one.items():
+            if name not in ("log_bit_imbalance", "log_synthetic_diversity"):  # of a replica's batch, not of all
+                np.testing.assert_allclose(worker[name], value, rtol=1e-9, atol=1e-12, err_msg=name)
+    assert one["log_generator_loss"] > 0
+
+
+def test_one_command_line_and_one_writer_and_a_lost_worker(tmp_path):
+    flags = ["smoke", "--strategy", "mirrored", "--workdir", str(tmp_path / "run"), "--width", "4", "--num-bits", "8"]
+    flags += ["--steps", "40", "--steps-per-epoch", "4", "--batch-size", "16"]
+    command = ["-c", COMMAND, *flags]
+    chief, other = start_workers([command, command])
+    deadline = time.monotonic() + 120
+    while not find_checkpoints(tmp_path / "run" / "checkpoints"):
+        assert chief.poll() is None and time.monotonic() < deadline, chief.communicate()
+        time.sleep(0.05)
+    other.send_signal(signal.SIGKILL)
+    other.communicate()
+    _, errors = chief.communicate(timeout=120)
+    assert chief.returncode == 1, errors[-2000:]
+    assert "a worker was lost" in errors and "start all of them again" in errors
+    saved = int(find_checkpoints(tmp_path / "run" / "checkpoints")[-1].stem[-8:])
+    assert 0 < saved < 40
+    processes = start_workers([command, command])
+    printed = processes[0].communicate(timeout=240)[0]
+    finish(processes)
+    assert f"Epoch {saved // 4 + 1}/10" in printed
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert results["steps"] == 40 and results["health"]["non_finite_updates"] == 0
+
+
+def test_a_cluster_without_a_strategy_is_refused(monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": {"worker": ["a:1", "b:1"]}, "task": task(0)}))
+    with pytest.raises(ValueError, match="TF_CONFIG names 2 workers; add --strategy mirrored"):
+        prepare_devices(PRESETS["smoke"])
+    monkeypatch.setenv("TF_CONFIG", "{")
+    with pytest.raises(ValueError, match="TF_CONFIG is not what TensorFlow wants"):
+        prepare_devices(PRESETS["smoke"])
