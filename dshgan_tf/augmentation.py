@@ -1,7 +1,9 @@
-"""Differentiable augmentation: shift, zoom, slant and mirror as two matrix products an image.
+"""Differentiable augmentation, weak and strong.
 
-Real and synthetic images go through the same transformations, so that the generator never learns to draw them
-(Zhao et al. 2020, Differentiable Augmentation).
+Weak is shift, zoom, slant and mirror, as two matrix products an image; it leaves labels alone and is for labelled
+images. Strong is colour and a hole besides; it makes a task of what is easy, for images whose labels are a teacher's or
+the generator's (Sohn et al. 2020, FixMatch). Synthetic images go through the same transformations as the real ones that
+they are told from, so that the generator never learns to draw them (Zhao et al. 2020, Differentiable Augmentation).
 """
 
 from __future__ import annotations
@@ -10,10 +12,14 @@ from typing import Any
 
 from keras import ops
 
-NUM_DRAWS = 6  # random numbers an image: shift y, shift x, zoom y, zoom x, mirror, slant
+NUM_DRAWS = 12  # random numbers an image: shift y, shift x, zoom y, zoom x, mirror, slant, and those of `distort`
 MAX_SHIFT = 1 / 8  # of the side
 MAX_ZOOM = 0.1
 MAX_SLANT = 0.25  # pixels sideways a pixel down
+MAX_BRIGHTNESS = 0.4  # of the range from -1 to 1
+MAX_CONTRAST = 0.5  # more or less
+MAX_SATURATION = 1.0  # more or less
+MAX_HOLE = 0.5  # of the side
 
 
 def _axis_weights(size: int, shift: Any, zoom: Any) -> Any:
@@ -31,7 +37,7 @@ def augment(images: Any, draws: Any) -> Any:
 
     Args:
         images: (B, H, W, C) float.
-        draws: (B, 6) float, uniform in [0, 1).
+        draws: (B, 12) float, uniform in [0, 1); the first six are used.
 
     Returns:
         (B, H, W, C), the same dtype; differentiable in `images`.
@@ -53,3 +59,32 @@ def augment(images: Any, draws: Any) -> Any:
     if channels == 3:
         columns = ops.where((draws[:, 4] < 0.5)[:, None, None, None], columns, ops.flip(columns, axis=2))
     return ops.matmul(columns, shifted)
+
+
+def distort(images: Any, draws: Any) -> Any:
+    """Change brightness, contrast and (colour images) saturation, then paint a grey rectangle somewhere.
+
+    Args:
+        images: (B, H, W, C) float in [-1, 1].
+        draws: (B, 12) float, uniform in [0, 1); the last six are used.
+
+    Returns:
+        (B, H, W, C) in [-1, 1], the same dtype; differentiable in `images`.
+    """
+    brightness, contrast, saturation, side, row, column = (
+        ops.cast(draws, images.dtype)[:, i, None, None, None] for i in range(6, NUM_DRAWS)
+    )
+    images = images + MAX_BRIGHTNESS * (2 * brightness - 1)
+    mean = ops.mean(images, axis=(1, 2, 3), keepdims=True)
+    images = (images - mean) * (1 + MAX_CONTRAST * (2 * contrast - 1)) + mean
+    if images.shape[3] == 3:
+        grey = ops.mean(images, axis=3, keepdims=True)
+        images = (images - grey) * (1 + MAX_SATURATION * (2 * saturation - 1)) + grey
+    hole = 1.0
+    for axis, centre in ((1, row), (2, column)):
+        size = images.shape[axis]
+        shape = [1, 1, 1, 1]
+        shape[axis] = size
+        places = ops.reshape((ops.cast(ops.arange(size), images.dtype) + 0.5) / size, shape)
+        hole = hole * ops.cast(ops.abs(places - centre) < MAX_HOLE * side / 2, images.dtype)
+    return ops.clip(images, -1.0, 1.0) * (1 - hole)

@@ -39,7 +39,10 @@ class Objective:
         ramp: share of the training in [0, 1] over which terms that rest on synthetic images or on pseudo-labels
             grow from 0 to their weight; before that the class streams know too little to be taught by them.
         ema_decay: decay in [0, 1) of the averaged encoder that encodes; 0 means the last weights.
-        augment: shift, zoom, slant and (colour images) mirror every image, real and synthetic alike.
+        augment: shift, zoom, slant and (colour images) mirror every image; those without a label of their own,
+            unlabelled and synthetic, get other colours and a hole besides.
+        anchor_stride: every so many-th labelled image of a batch is the anchor of a real-synthetic triplet; 1 is every
+            one. Synthetic images cost most of a step.
         encoder_steps: encoder updates for one generator update.
 
     Raises:
@@ -60,6 +63,7 @@ class Objective:
     ramp: float = 0.3
     ema_decay: float = 0.99
     augment: bool = True
+    anchor_stride: int = 4
     encoder_steps: int = 1
 
     def __post_init__(self) -> None:
@@ -79,7 +83,8 @@ class Objective:
         )
         _require(0 <= self.ramp <= 1, f"ramp is a share of the training in [0, 1], got {self.ramp}")
         _require(0 <= self.ema_decay < 1, f"ema_decay must lie in [0, 1), got {self.ema_decay}")
-        _require(self.encoder_steps >= 1, f"encoder_steps must be at least 1, got {self.encoder_steps}")
+        for name in ("encoder_steps", "anchor_stride"):
+            _require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
 
     @classmethod
     def paper(cls) -> Objective:
@@ -99,6 +104,7 @@ class Objective:
             ramp=0.0,
             ema_decay=0.0,
             augment=False,
+            anchor_stride=1,
         )
 
     def margin_for(self, num_bits: int) -> float:
@@ -233,27 +239,30 @@ class RunConfig:
         """
         try:
             values = json.loads(Path(path).read_text())
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        except (OSError, ValueError, RecursionError) as error:  # no JSON, or no text
             raise ValueError(f"cannot read config {path}: {error}") from error
         if not isinstance(values, dict):
             raise ValueError(f"config {path} must hold a JSON object, got {type(values).__name__}")
-        return cls(**_checked(cls, values | {"objective": _objective(values.get("objective", {}), path)}, path))
+        try:
+            return cls(**_checked(cls, values | {"objective": _objective(values.get("objective", {}))}))
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
 
 
-def _objective(values: Any, path: str | Path) -> Objective:
+def _objective(values: Any) -> Objective:
     if not isinstance(values, dict):
-        raise ValueError(f"objective in {path} must be a JSON object, got {values!r}")
-    return Objective(**_checked(Objective, values, path))
+        raise ValueError(f"objective must be a JSON object, got {values!r}")
+    return Objective(**_checked(Objective, values))
 
 
-def _checked(cls: type, values: dict[str, Any], path: str | Path) -> dict[str, Any]:
+def _checked(cls: type, values: dict[str, Any]) -> dict[str, Any]:
     """Compare names and types with the defaults', so that a typing error is named and not run."""
     hints = typing.get_type_hints(cls)
     for name, value in values.items():
         if name not in hints:
-            raise ValueError(f"unknown field {name!r} in {path}; known are {', '.join(hints)}")
+            raise ValueError(f"unknown field {name!r}; known are {', '.join(hints)}")
         if not _fits(value, hints[name]):
-            raise ValueError(f"field {name!r} in {path} must be {hints[name]}, got {value!r}")
+            raise ValueError(f"field {name!r} must be {hints[name]}, got {value!r}")
     return values
 
 

@@ -12,14 +12,14 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from dshgan_tf.augmentation import NUM_DRAWS, augment
+from dshgan_tf.augmentation import NUM_DRAWS, augment, distort
 from dshgan_tf.config import Objective
 from dshgan_tf.deployed import Deployed
 from dshgan_tf.fitting import Fitted
 from dshgan_tf.metrics import BitImbalance, QuantizationError, TripletAccuracy, sample_diversity
 from dshgan_tf.networks import build_encoder, build_generator
-from dshgan_tf.normalization import frozen_statistics
 from dshgan_tf.non_finite import is_broken, remember, undo
+from dshgan_tf.normalization import frozen_statistics
 from dshgan_tf.optimizers import default_encoder_optimizer, default_generator_optimizer
 from dshgan_tf.pseudo_labels import pseudo_labels
 from dshgan_tf.replicas import global_mean, global_size, own_rows
@@ -138,7 +138,12 @@ class DSHGAN(Fitted, Deployed, Saved, keras.Model):
             shape=(), initializer="ones", dtype="float32", trainable=False, name="total_steps"
         )
         self.steps = self.add_weight(
-            shape=(), initializer="zeros", dtype="int32", trainable=False, name="steps", aggregation="only_first_replica"
+            shape=(),
+            initializer="zeros",
+            dtype="int32",
+            trainable=False,
+            name="steps",
+            aggregation="only_first_replica",
         )
         self.objective, self.skip_non_finite = Objective(), False
         self._create_trackers()
@@ -252,7 +257,7 @@ class DSHGAN(Fitted, Deployed, Saved, keras.Model):
         return self._step_logs()
 
     def _update_encoder(self, data: Tensors) -> Any:
-        """Update the CNN and its streams; return the relaxed codes (B, K) of the anchors."""
+        """Update the CNN and its streams; return the relaxed codes (A, K) of the anchors."""
         before = self._remember_records(self.encoder)
         with tf.GradientTape() as tape:
             streams, labels = self._streams_and_labels(data, self.encoder, training=True)
@@ -260,7 +265,7 @@ class DSHGAN(Fitted, Deployed, Saved, keras.Model):
             loss = self.encoder_optimizer.scale_loss(loss)
         self._descend(self.encoder_optimizer, self.encoder, tape, loss, before)
         self._update_average()
-        return ops.stop_gradient(streams["real"]["relaxed_codes"])
+        return ops.stop_gradient(self._anchors(streams["real"]["relaxed_codes"]))
 
     def _update_generator(self, data: Tensors, anchor_codes: Any) -> None:
         """Update the generator, so that its images are hashed, judged and classified like real ones."""
@@ -268,7 +273,7 @@ class DSHGAN(Fitted, Deployed, Saved, keras.Model):
         with tf.GradientTape() as tape:
             images, noise, labels = self.synthesise(data, training=True)
             with frozen_statistics(self.encoder):
-                synthetic = self.encoder(self._augment(images, members=2), training=True)
+                synthetic = self.encoder(self._augment(images, strong=True, members=2), training=True)
             terms = generator_terms(
                 anchor_codes, synthetic, images, noise, labels, self.objective, self._margin, self.multi_label
             )
@@ -300,9 +305,10 @@ class DSHGAN(Fitted, Deployed, Saved, keras.Model):
             training: whether the generator normalises by the batch.
 
         Returns:
-            Images (2 B, H, W, C) in [-1, 1], all x+ and then all x-, their noise (2 B, Z) and their labels (2 B, L).
+            Images (2 A, H, W, C) in [-1, 1] for A anchors, all x+ and then all x-, their noise (2 A, Z) and their
+            labels (2 A, L).
         """
-        labels = ops.concatenate([data["label"], data["negative_label"]])
+        labels = ops.concatenate([self._anchors(data["label"]), self._anchors(data["negative_label"])])
         source = self.seed_generator if training else self.test_seed_generator
         noise = self._draw(keras.random.normal, labels, self.noise_dim, source, members=2)
         return self.generator([noise, labels], training=training), noise, labels
@@ -313,11 +319,11 @@ class DSHGAN(Fitted, Deployed, Saved, keras.Model):
         Three passes: each kind is normalised by its own batch statistics, and only those of real images are recorded,
         since only real images are encoded later.
         """
-        look = self._augment if training else (lambda images, members=1: images)
+        look = self._augment if training else (lambda images, **_: images)
         streams = {"real": encoder(look(data["image"]), training=training)}
         labels = {"real": data["label"]}
         if self.gan:
-            streams["unlabeled"] = encoder(look(data["unlabeled_image"]), training=training)
+            streams["unlabeled"] = encoder(look(data["unlabeled_image"], strong=True), training=training)
             if self.objective.pseudo_label_weight:
                 labels["unlabeled"] = self._pseudo_labels(data["unlabeled_image"])
         if self.generator is not None:
@@ -325,14 +331,30 @@ class DSHGAN(Fitted, Deployed, Saved, keras.Model):
                 images, _, labels["synthetic"] = self.synthesise(data, training=training)
                 diversity, pairs = sample_diversity(images, labels["synthetic"], data["unlabeled_image"])
                 self.trackers["synthetic_diversity"].update_state(diversity, sample_weight=pairs)
-                streams["synthetic"] = encoder(look(ops.stop_gradient(images), members=2), training=training)
+                streams["synthetic"] = encoder(
+                    look(ops.stop_gradient(images), strong=True, members=2), training=training
+                )
         self._track(streams, labels)
         return streams, labels
 
     def _pseudo_labels(self, images: Any) -> Any:
         """Ask the averaged encoder, which sees the plain images, for labels (B, L) where it is confident."""
-        logits = ops.stop_gradient(self.average_encoder(images, training=False)["class_logits"])
+        logits = ops.stop_gradient(self._teach(images)["class_logits"])
         return pseudo_labels(logits, self.objective.pseudo_label_threshold, self.multi_label)
+
+    def _teach(self, images: Any) -> Tensors:
+        """The averaged encoder's streams; it computes in float32 where it encodes, and here as fast as what trains."""
+        if not self._arguments["precision"].startswith("mixed"):
+            return self.average_encoder(images, training=False)
+        pairs = zip(self.encoder.variables, self.average_encoder.variables, strict=True)
+        averages = {weight.path: ops.convert_to_tensor(average) for weight, average in pairs}
+        parts = (self.encoder.trainable_variables, self.encoder.non_trainable_variables)
+        values = [[averages[variable.path] for variable in part] for part in parts]
+        return self.encoder.stateless_call(*values, images, training=False)[0]
+
+    def _anchors(self, rows: Any) -> Any:
+        """The rows of a batch that have synthetic partners."""
+        return rows[:: self.objective.anchor_stride]
 
     def _encoder_terms(self, streams: dict[str, Tensors], labels: Tensors) -> dict[str, Term]:
         return encoder_terms(streams, labels, self.objective, self._ramp(), self._margin, self.multi_label)
@@ -345,7 +367,9 @@ class DSHGAN(Fitted, Deployed, Saved, keras.Model):
         """Factor in [0, 1] that grows over the first share `ramp` of the training."""
         if not self.objective.ramp:
             return 1.0
-        return ops.minimum(ops.cast(self.steps, "float32") / ops.maximum(self.objective.ramp * self.total_steps, 1.0), 1.0)
+        return ops.minimum(
+            ops.cast(self.steps, "float32") / ops.maximum(self.objective.ramp * self.total_steps, 1.0), 1.0
+        )
 
     def _draw(self, distribution: Any, like: Any, size: int, source: Any, members: int = 1) -> Any:
         """Draw a random row of `size` for each row of `like`, which stacks the `members` of every triplet.
@@ -357,10 +381,13 @@ class DSHGAN(Fitted, Deployed, Saved, keras.Model):
         rows = own_rows(ops.cast(distribution(shape, seed=source), keras.config.floatx()))
         return ops.concatenate(ops.split(rows, members, axis=-1)) if members > 1 else rows
 
-    def _augment(self, images: Any, members: int = 1) -> Any:
+    def _augment(self, images: Any, strong: bool = False, members: int = 1) -> Any:
+        """Augment images: strongly where the label is not their own (a teacher's, or the generator's)."""
         if not self.objective.augment:
             return images
-        return augment(images, self._draw(keras.random.uniform, images, NUM_DRAWS, self.seed_generator, members))
+        draws = self._draw(keras.random.uniform, images, NUM_DRAWS, self.seed_generator, members)
+        images = augment(images, draws)
+        return distort(images, draws) if strong else images
 
     def _weigh(self, total: str, terms: dict[str, Term]) -> Any:
         """Track every term under its own name; return this replica's share of their weighted sum."""
@@ -390,7 +417,7 @@ class DSHGAN(Fitted, Deployed, Saved, keras.Model):
             self.trackers["pseudo_label_rate"].update_state(ops.max(labels["unlabeled"], axis=-1))
         if self.generator is not None:
             positive, negative = ops.split(streams["synthetic"]["relaxed_codes"], 2)
-            self.code_metrics["triplet_accuracy"].update_state(codes, positive, negative)
+            self.code_metrics["triplet_accuracy"].update_state(self._anchors(codes), positive, negative)
             real = streams["unlabeled"]["adversary_logits"]
             synthetic = streams["synthetic"]["adversary_logits"]
             self.trackers["real_score"].update_state(ops.sigmoid(real))
@@ -411,9 +438,12 @@ def load_model(path: str | os.PathLike[str]) -> DSHGAN:
         The model.
 
     Raises:
-        ValueError: no such file, or not a DSHGAN.
+        ValueError: no such file, a damaged one, or not a DSHGAN.
     """
-    model = keras.models.load_model(path, safe_mode=True)
+    try:
+        model = keras.models.load_model(path, safe_mode=True)
+    except Exception as error:  # Keras raises whatever a damaged file makes it stumble over
+        raise ValueError(f"cannot load {path} ({error}); give a model.keras of this project") from error
     if not isinstance(model, DSHGAN):
         raise ValueError(f"{path} holds a {type(model).__name__}, not a DSHGAN; give a model.keras of this project")
     return model

@@ -130,21 +130,25 @@ def read_image(path: str, image_shape: tuple[int, int, int]) -> np.ndarray:
     Raises:
         ValueError: the file is missing, is no image or is too large; it names the file.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image, ImageOps
 
     height, width, channels = image_shape
     try:
-        with Image.open(path) as opened:
-            if max(opened.size) > MAX_SIDE or opened.size[0] * opened.size[1] > MAX_PIXELS:
-                raise ValueError(
-                    f"{path} is {opened.size[0]} x {opened.size[1]} pixels; at most {MAX_PIXELS} pixels and {MAX_SIDE} "
-                    "on a side are read: shrink it first"
-                )
+        opened = Image.open(path)
+    except Exception as error:  # Pillow's readers raise whatever a damaged file makes them stumble over
+        raise ValueError(f"cannot read {path} as an image ({error}); give a JPEG or PNG file") from error
+    with opened:
+        if max(opened.size) > MAX_SIDE or opened.size[0] * opened.size[1] > MAX_PIXELS:
+            raise ValueError(
+                f"{path} is {opened.size[0]} x {opened.size[1]} pixels; at most {MAX_PIXELS} pixels and {MAX_SIDE} "
+                "on a side are read: shrink it first"
+            )
+        try:
             image = ImageOps.exif_transpose(opened)
             if image.mode.startswith("I;16"):  # Pillow would clip 16 bits at 255
                 image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
             image = image.convert("L" if channels == 1 else "RGB")
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise ValueError(f"cannot read {path} as an image ({error}); give a JPEG or PNG file") from error
+        except Exception as error:
+            raise ValueError(f"cannot read {path} as an image ({error}); give a JPEG or PNG file") from error
     array = np.asarray(image)
     return resize(array.reshape(array.shape[0], array.shape[1], channels), height, width)

@@ -27,7 +27,7 @@ def encoder_terms(
 
     Args:
         streams: the encoder's outputs for "real" (B labelled images) and, where there are any, "unlabeled" (B) and
-            "synthetic" (2 B: all x+, then all x-).
+            "synthetic" (2 A, those of A anchors: all x+, then all x-).
         labels: label rows for each of these; those of "unlabeled" are pseudo-labels, zeros where not confident.
         objective: the weights.
         ramp: factor in [0, 1] of the terms that rest on synthetic images or on pseudo-labels.
@@ -72,8 +72,9 @@ def encoder_terms(
     if "synthetic" in streams:
         synthetic = streams["synthetic"]
         positive, negative = ops.split(synthetic["relaxed_codes"], 2)
+        anchors = codes[:: objective.anchor_stride]
         terms["triplet_loss"] = Term(
-            objective.triplet_weight * ramp, losses.triplet_loss(codes, positive, negative, margin)
+            objective.triplet_weight * ramp, losses.triplet_loss(anchors, positive, negative, margin)
         )
         terms["adversary_loss"] = Term(objective.adversary_weight, _adversary(streams))
         terms["synthetic_classification_loss"] = Term(
@@ -96,11 +97,11 @@ def generator_terms(
     """Return what the generator minimises, l_triplet - l_adv + l_cls.
 
     Args:
-        anchor_codes: (B, K) relaxed codes of the real images, constants here.
-        synthetic: the encoder's outputs for the 2 B synthetic images, all x+, then all x-.
-        images: (2 B, H, W, C) these images.
-        noise: (2 B, Z) the noise they were made from.
-        labels: (2 B, L) the labels they were made with.
+        anchor_codes: (A, K) relaxed codes of the anchors, constants here.
+        synthetic: the encoder's outputs for the 2 A synthetic images, all x+, then all x-.
+        images: (2 A, H, W, C) these images.
+        noise: (2 A, Z) the noise they were made from.
+        labels: (2 A, L) the labels they were made with.
         objective: the weights.
         margin: of the triplets.
         multi_label: sigmoid instead of softmax classification.
@@ -140,10 +141,10 @@ def _mined(anchors: Any, anchor_labels: Any, others: list[tuple[Any, Any]], marg
 
 
 def _adversary(streams: dict[str, Tensors]) -> Any:
-    """Mean over the members of a triplet; unlabelled real images join the real one."""
-    real = losses.adversary_loss(streams["real"]["adversary_logits"], real=True)
+    """Mean over the members of a triplet; every real image, labelled or not, counts for the real member."""
+    real = ops.mean(losses.adversary_loss(streams["real"]["adversary_logits"], real=True))
     if "unlabeled" in streams:
         unlabeled = losses.adversary_loss(streams["unlabeled"]["adversary_logits"], real=True)
-        real = (real + unlabeled) / 2
+        real = (real + ops.mean(unlabeled)) / 2
     positive, negative = ops.split(losses.adversary_loss(streams["synthetic"]["adversary_logits"], real=False), 2)
     return (real + positive + negative) / 3

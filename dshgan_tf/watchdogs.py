@@ -100,8 +100,8 @@ def diagnose(logs: dict[str, Any]) -> dict[str, str]:
     real, synthetic = float(logs["real_accuracy"]), float(logs["synthetic_accuracy"])
     if min(real, synthetic) > SATURATED:
         found["saturated adversary"] = (
-            f"saturated adversary: it tells {real:.2%} of the real and {synthetic:.2%} of the synthetic images rightly, "
-            "so the generator learns little from it; a lower adversary_weight or encoder_learning_rate helps"
+            f"saturated adversary: it tells {real:.2%} of the real and {synthetic:.2%} of the synthetic images "
+            "rightly, so the generator learns little from it; a lower adversary_weight or encoder_learning_rate helps"
         )
     return found
 

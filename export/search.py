@@ -127,17 +127,31 @@ def search_main(arguments: list[str] | None = None) -> int:
         if options.k < 1:
             raise ValueError(f"--k must be at least 1, got {options.k}")
         index = dsh.HammingIndex.load(options.index)
-        about = json.loads(_names_file(options.index).read_text())
-        model, _ = load_run(Path(about["workdir"]))
+        workdir, names = _read_names(_names_file(options.index), len(index))
+        model, _ = load_run(workdir)
         distances, ids = index.search(encode_files(model, [options.image]), k=min(options.k, len(index)))
         table = Table(title=f"Nearest to {options.image}")
         for column in ("rank", "distance", "image"):
             table.add_column(column, justify="left" if column == "image" else "right")
         for rank, (distance, item) in enumerate(zip(distances[0], ids[0], strict=True), start=1):
-            table.add_row(str(rank), str(distance), about["names"][item])
+            table.add_row(str(rank), str(distance), names[item])
         Console(width=None if sys.stdout.isatty() else 120).print(table)
 
     return _run(parser, arguments, run)
+
+
+def _read_names(path: Path, size: int) -> tuple[Path, list[str]]:
+    """Read the run's folder and one name a code."""
+    try:
+        about = json.loads(path.read_text())
+        workdir, names = about["workdir"], about["names"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"cannot read {path} ({error!r}); write the index again with dshgan-index") from error
+    if not isinstance(workdir, str) or not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"{path} must hold a folder and a list of names; write the index again with dshgan-index")
+    if len(names) != size:
+        raise ValueError(f"{path} names {len(names)} images of {size}; write the index again with dshgan-index")
+    return Path(workdir), names
 
 
 def _names_file(index: Path) -> Path:

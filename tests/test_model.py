@@ -317,3 +317,35 @@ def test_testing_does_not_move_the_training_noise(digits, model):
     logs = model.evaluate(data, return_dict=True, verbose=0)
     assert np.isfinite(logs["encoder_loss"]) and logs["encoder_loss"] > 0
     np.testing.assert_array_equal(state, model.seed_generator.state.numpy())
+
+
+def test_strong_augmentation_by_hand():
+    from dshgan_tf.augmentation import NUM_DRAWS, distort
+
+    images = np.random.default_rng(0).uniform(-0.5, 0.5, (1, 8, 8, 3)).astype(np.float32)
+    draws = np.full((1, NUM_DRAWS), 0.5, np.float32)
+    draws[0, 9] = 0  # no hole: draws in the middle change nothing
+    np.testing.assert_allclose(distort(images, draws), images, atol=1e-6)
+    draws[0, 9] = 1  # a hole of half the side around the middle: rows and columns 2 to 5
+    holed = np.array(distort(images, draws))
+    assert (holed[:, 2:6, 2:6] == 0).all()
+    holed[:, 2:6, 2:6] = images[:, 2:6, 2:6]
+    np.testing.assert_allclose(holed, images, atol=1e-6)
+    draws[0, 9] = 0
+    for place, change in ((6, lambda x: x + 0.4), (7, lambda x: x.mean() + 1.5 * (x - x.mean()))):
+        changed = draws.copy()
+        changed[0, place] = 1
+        np.testing.assert_allclose(distort(images, changed), np.clip(change(images), -1, 1), atol=1e-6)
+    draws[0, 8] = 0  # no saturation left
+    np.testing.assert_allclose(distort(images, draws), images.mean(axis=3, keepdims=True).repeat(3, 3), atol=1e-6)
+
+
+def test_the_teacher_is_the_averaged_encoder_in_any_precision(digits):
+    for precision, tolerance in (("float32", 1e-6), ("mixed_bfloat16", 0.1)):
+        model = dsh.DSHGAN(num_bits=8, num_classes=10, image_shape=(8, 8, 1), width=8, precision=precision)
+        for weight in model.average_encoder.weights:  # another than the one that trains
+            weight.assign(weight * 1.1)
+        images = dsh.preprocessing.to_network_range(digits.query.images[:20].astype(np.float32))
+        expected = model.average_encoder(images, training=False)["class_logits"].numpy()
+        np.testing.assert_allclose(model._teach(images)["class_logits"], expected, atol=tolerance)
+        assert np.abs(model.encoder(images, training=False)["class_logits"].numpy() - expected).max() > tolerance

@@ -48,7 +48,10 @@ def test_two_replicas_equal_one(digits, float64):
     assert min(moved) > 1e-6
     assert logs_of_one["pseudo_label_loss"] > 0 and logs_of_one["generator_loss"] > 0
     for name, value in logs_of_one.items():
-        if name not in ("bit_imbalance", "synthetic_diversity"):  # of a batch, so the mean over smaller batches is another
+        if name not in (
+            "bit_imbalance",
+            "synthetic_diversity",
+        ):  # of a batch, so the mean over smaller batches is another
             assert logs_of_two[name] == pytest.approx(value, rel=1e-6), name
 
 

@@ -116,7 +116,8 @@ def read_splits(
         names = (tuple(there["class_names"]), tuple(there["unseen_names"]))
         dataset, protocol, seed = (there[key] for key in ("dataset", "protocol", "seed"))
         sums = (there["sha256"], there["labels_sha256"])
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
+        _check_types(ids, names, dataset, protocol, seed)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"cannot read splits from {path} ({error!r}); give a splits.json of a run") from error
     if checksum(ids) != sums[0]:
         raise ValueError(f"the ids in {path} do not have its checksum: the file was altered; restore it")
@@ -125,27 +126,32 @@ def read_splits(
         images, labels, all_names = _read(dataset, data_dir)
     else:
         all_names = names[0] + names[1]
-        labels, _ = check_labels(labels, len(images), len(all_names))
+        try:
+            labels, _ = check_labels(labels, len(images), len(all_names))
+        except ValueError as error:
+            raise ValueError(f"the labels given are not those of {path}: {error}") from error
     size = len(images)
     for part, values in ids.items():
-        if any(type(value) is not int or not 0 <= value < size for value in values):
+        if any(not 0 <= value < size for value in values):
             raise ValueError(f"{part} in {path} names images outside 0..{size - 1}: the data set is another one")
     if sorted(names[0] + names[1]) != sorted(all_names):
         raise ValueError(f"the classes in {path} are not those of {dataset!r}: the file was altered; restore it")
-    splits = assemble(
-        images,
-        labels,
-        ids,
-        class_names=names[0],
-        unseen_names=names[1],
-        order=np.array([all_names.index(class_name) for class_name in names[0] + names[1]]),
-        name=dataset,
-        protocol=protocol,
-        seed=seed,
-    )
+    order = np.array([all_names.index(class_name) for class_name in names[0] + names[1]])
+    about = {"class_names": names[0], "unseen_names": names[1], "name": dataset, "protocol": protocol, "seed": seed}
+    try:
+        splits = assemble(images, labels, ids, order=order, **about)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     if splits.describe()["labels_sha256"] != sums[1]:
         raise ValueError(f"the labels of {dataset!r} are not those that {path} was made from: the data set changed")
     return splits
+
+
+def _check_types(ids: dict[str, Any], names: tuple[Any, ...], dataset: Any, protocol: Any, seed: Any) -> None:
+    texts = [dataset, protocol, *names[0], *names[1]]
+    lists = all(isinstance(values, list) and all(type(value) is int for value in values) for values in ids.values())
+    if not lists or not all(isinstance(text, str) for text in texts) or type(seed) is not int:
+        raise ValueError("ids must be lists of whole numbers, names texts, and the seed a whole number")
 
 
 def load_splits(config: RunConfig) -> Splits:
