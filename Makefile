@@ -1,11 +1,12 @@
 # make quickstart   the main job on digits: train with and without the GAN, compare, export, search
 # make test         the whole test suite
+# make soak         kill twenty runs at random moments; each must end as if it had not been
 # make lint         style
 PYTHON ?= python3.11
 BIN := .venv/bin
 RUNS := runs/quickstart
 
-.PHONY: quickstart test lint clean
+.PHONY: quickstart test soak lint clean
 
 .venv/installed: requirements.txt requirements-dev.txt setup.py
 	$(PYTHON) -m venv .venv
@@ -24,6 +25,9 @@ quickstart: .venv/installed
 
 test: .venv/installed
 	$(BIN)/python -m pytest
+
+soak: .venv/installed
+	DSHGAN_KILLS=20 $(BIN)/python -m pytest tests/test_survival.py -k killed
 
 lint: .venv/installed
 	$(BIN)/ruff check .

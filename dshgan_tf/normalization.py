@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import keras
 import tensorflow as tf
+
+
+_tracing = threading.local()  # replicas are traced by a thread each, which take turns wherever they meet
+
+
+def _frozen() -> frozenset[int]:
+    """Identities of the layers that record nothing where this thread is."""
+    return getattr(_tracing, "frozen", frozenset())
 
 
 @keras.saving.register_keras_serializable(package="dshgan_tf")
@@ -17,6 +26,15 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     Keras 3 computes moments and normalisation as separate operations. Everything else (arguments, inference, other
     ranks, synchronised statistics) is the parent's.
     """
+
+    @property
+    def momentum(self) -> float:
+        """Share of the record that a batch leaves; 1 within `frozen_statistics`."""
+        return 1.0 if id(self) in _frozen() else self._momentum
+
+    @momentum.setter
+    def momentum(self, value: float) -> None:
+        self._momentum = value
 
     def add_weight(self, *args: Any, trainable: bool = True, **kwargs: Any) -> Any:
         """Record the mean over replicas, since one encoder is deployed; Keras lets each keep its own record."""
@@ -52,11 +70,14 @@ def frozen_statistics(network: keras.Model) -> Iterator[None]:
         network: the network whose batch normalisations are frozen.
     """
     layers = [layer for layer in network._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
-    momenta = [layer.momentum for layer in layers]
-    for layer in layers:
+    others = [layer for layer in layers if not isinstance(layer, FusedBatchNormalization)]
+    before, momenta = _frozen(), [layer.momentum for layer in others]
+    _tracing.frozen = before | {id(layer) for layer in layers}
+    for layer in others:
         layer.momentum = 1.0
     try:
         yield
     finally:
-        for layer, momentum in zip(layers, momenta, strict=True):
+        _tracing.frozen = before
+        for layer, momentum in zip(others, momenta, strict=True):
             layer.momentum = momentum

@@ -30,7 +30,7 @@ def train(strategy, splits, steps):
     keras.utils.set_random_seed(3)
     with strategy.scope():
         model = dsh.DSHGAN(num_bits=6, num_classes=10, image_shape=(8, 8, 1), width=3, norm="none", noise_dim=4)
-        sgd = [keras.optimizers.SGD(0.05) for _ in range(2)]
+        sgd = [keras.optimizers.SGD(0.01) for _ in range(2)]
         # No ramp, and every prediction is a pseudo-label, so that each term of the recipe takes part.
         model.compile(*sgd, objective=dsh.Objective(ramp=0.0, pseudo_label_threshold=0.01))
     before = [variable.numpy() for variable in model.encoder.trainable_variables]
@@ -39,8 +39,8 @@ def train(strategy, splits, steps):
 
 
 def test_two_replicas_equal_one(digits, float64):
-    one, before, logs_of_one = train(tf.distribute.get_strategy(), digits, steps=3)
-    two, _, logs_of_two = train(two_devices(), digits, steps=3)
+    one, before, logs_of_one = train(tf.distribute.get_strategy(), digits, steps=50)
+    two, _, logs_of_two = train(two_devices(), digits, steps=50)
     for a, b in zip(one.variables, two.variables, strict=True):
         first, second = (keras.ops.convert_to_numpy(variable) for variable in (a, b))
         np.testing.assert_allclose(first, second, rtol=1e-9, atol=1e-12, err_msg=a.path)
@@ -48,11 +48,8 @@ def test_two_replicas_equal_one(digits, float64):
     assert min(moved) > 1e-6
     assert logs_of_one["pseudo_label_loss"] > 0 and logs_of_one["generator_loss"] > 0
     for name, value in logs_of_one.items():
-        if name not in (
-            "bit_imbalance",
-            "synthetic_diversity",
-        ):  # of a batch, so the mean over smaller batches is another
-            assert logs_of_two[name] == pytest.approx(value, rel=1e-6), name
+        if name not in ("bit_imbalance", "synthetic_diversity"):  # of a replica's batch, not of all
+            assert logs_of_two[name] == pytest.approx(value, rel=1e-9), name
 
 
 def test_replicas_draw_different_noise():

@@ -53,18 +53,18 @@ def finish(processes):
         assert process.returncode == 0, errors
 
 
-@pytest.mark.parametrize("norm", ["none", "sync_batch"])
-def test_two_processes_equal_one(tmp_path, norm):
+def test_four_devices_and_two_processes_equal_one(tmp_path):
     environment = {name: value for name, value in os.environ.items() if name != "TF_CONFIG"}
-    arguments = ["3", norm]
-    subprocess.run([sys.executable, str(WORKER), str(tmp_path / "one.npz"), *arguments], env=environment, check=True)
-    finish(start_workers([[str(WORKER), str(tmp_path / f"worker{i}.npz"), *arguments] for i in range(2)]))
-    one, *workers = (dict(np.load(tmp_path / f"{name}.npz")) for name in ("one", "worker0", "worker1"))
-    for worker in workers:
-        assert worker.keys() == one.keys()
+    for devices in (1, 4):
+        command = [sys.executable, str(WORKER), str(tmp_path / f"devices{devices}.npz"), str(devices)]
+        subprocess.run(command, env=environment, check=True, capture_output=True)
+    finish(start_workers([[str(WORKER), str(tmp_path / f"worker{i}.npz"), "1"] for i in range(2)]))
+    one, *others = (dict(np.load(tmp_path / f"{name}.npz")) for name in ("devices1", "devices4", "worker0", "worker1"))
+    for other in others:
+        assert other.keys() == one.keys()
         for name, value in one.items():
             if name not in ("log_bit_imbalance", "log_synthetic_diversity"):  # of a replica's batch, not of all
-                np.testing.assert_allclose(worker[name], value, rtol=1e-9, atol=1e-12, err_msg=name)
+                np.testing.assert_allclose(other[name], value, rtol=1e-9, atol=1e-12, err_msg=name)
     assert one["log_generator_loss"] > 0
 
 

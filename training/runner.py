@@ -20,6 +20,7 @@ from dshgan_tf.files import atomic_path, write_json
 from dshgan_tf.optimizers import default_encoder_optimizer, default_generator_optimizer
 from dshgan_tf.watchdogs import StopOnNonFinite, WatchTheGan, health
 from training.checkpoints import Checkpoint, load_newest
+from training.cost import describe
 from training.devices import between_processes, is_chief, prepare_devices
 from training.evaluate import evaluate_model
 from training.interruption import Interrupted, StopOnSignal
@@ -71,6 +72,8 @@ def _train(config: RunConfig, model: dsh.DSHGAN, splits: Splits, workdir: Path, 
     config.save(workdir / "config.json")
     _write_splits(workdir, splits)
     truncate_metrics(workdir / "metrics.csv", model.steps_done // config.epoch_length)
+    if verbose and model.steps_done < config.steps:
+        print(describe(model, config.batch_size))
     if within := model.steps_done % config.epoch_length:
         _fit(config, model, splits, workdir, config.epoch_length - within, verbose)
     if model.steps_done < config.steps:

@@ -1,0 +1,247 @@
+"""How fast training is: peak of the machine, encoder beside PyTorch, whole steps beside a naive layout, the pipeline.
+
+    python benchmarks/training.py                 a few minutes on 2 cores; let nothing else run
+    pip install torch==2.13.0                     optional: the same encoder in PyTorch
+
+Everything is measured side by side in rounds, and medians are compared. `--naive` is what the script calls itself with,
+without oneDNN.
+"""
+
+import os
+import sys
+
+NAIVE = "--naive" in sys.argv
+os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0" if NAIVE else "1"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import statistics
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+from rich.console import Console
+from rich.table import Table
+
+import dshgan_tf as dsh
+from dshgan_tf import model as model_module
+from dshgan_tf import networks
+from dshgan_tf.watchdogs import StopOnNonFinite, WatchTheGan
+from training.checkpoints import Checkpoint
+from training.cost import count_flops, count_step_flops
+from training.interruption import StopOnSignal
+
+BATCH, SHAPE, ROUNDS = 64, (32, 32, 3), 7
+
+
+def seconds_of(works, repeats=2):
+    """Median seconds of each piece of work, measured in turns after one call of each."""
+    for work in works.values():
+        work()
+    taken = {name: [] for name in works}
+    for _ in range(ROUNDS):
+        for name, work in works.items():
+            start = time.perf_counter()
+            for _ in range(repeats):
+                work()
+            taken[name].append((time.perf_counter() - start) / repeats)
+    return {name: statistics.median(values) for name, values in taken.items()}
+
+
+def fake_splits():
+    """CIFAR-10's sizes, without CIFAR-10: speed does not depend on what is in the pictures."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(60000) % 10
+    return dsh.data.from_arrays(rng.integers(0, 256, (60000, *SHAPE), np.uint8), labels, labels_per_class=500)
+
+
+def step_of(splits, precision="float32", **arguments):
+    """A compiled model and a function that makes one training step."""
+    model = dsh.DSHGAN(num_bits=48, num_classes=10, image_shape=SHAPE, precision=precision, **arguments)
+    model.compile()
+    batch = next(iter(dsh.data.triplets(splits, BATCH)))
+    step = tf.function(model.train_step)
+    return model, lambda: step(batch)["encoder_loss"].numpy()
+
+
+def peaks():
+    """Fastest matrix product and 3x3 convolution, in GFLOP/s."""
+    works, flops = {}, {}
+    for dtype in (tf.float32, tf.bfloat16):
+        a = tf.cast(tf.random.normal((2048, 2048)), dtype)
+        x, k = (tf.cast(tf.random.normal(shape), dtype) for shape in ((128, 8, 8, 128), (3, 3, 128, 128)))
+        product, convolution = tf.function(tf.matmul), tf.function(lambda x, k: tf.nn.conv2d(x, k, 1, "SAME"))
+        works[f"matmul {dtype.name}"] = lambda f=product, a=a: f(a, a).numpy()
+        works[f"convolution {dtype.name}"] = lambda f=convolution, x=x, k=k: f(x, k).numpy()
+        flops |= {f"matmul {dtype.name}": 2 * 2048**3, f"convolution {dtype.name}": 2 * 128 * 64 * 9 * 128**2}
+    return {name: flops[name] / taken / 1e9 for name, taken in seconds_of(works, repeats=5).items()}
+
+
+def tensorflow_encoder(width, precision):
+    """The encoder alone: forward, cross-entropy, backward."""
+    keras.config.set_dtype_policy(precision)
+    encoder = networks.build_encoder(SHAPE, 48, 10, width=width)
+    keras.config.set_dtype_policy("float32")
+    images, labels = tf.random.normal((128, *SHAPE)), tf.one_hot(tf.range(128) % 10, 10)
+
+    @tf.function
+    def step():
+        with tf.GradientTape() as tape:
+            logits = encoder(images, training=True)["class_logits"]
+            loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(labels, logits))
+        return [tf.reduce_sum(g) for g in tape.gradient(loss, encoder.trainable_variables) if g is not None]
+
+    return encoder, lambda: step()[0].numpy()
+
+
+def torch_encoder(width, precision):
+    """The same network in PyTorch, channels last; None where it is not installed."""
+    try:
+        import torch
+    except ImportError:
+        return None
+    from torch import nn
+
+    def convolution(given, filters, stride=1):
+        return nn.Sequential(nn.Conv2d(given, filters, 3, stride, 1, bias=False), nn.BatchNorm2d(filters))
+
+    class Stage(nn.Module):
+        def __init__(self, given):
+            super().__init__()
+            self.down, self.a = convolution(given, 2 * given, 2), convolution(2 * given, 2 * given)
+            self.b, self.act = convolution(2 * given, 2 * given), nn.LeakyReLU(0.1)
+
+        def forward(self, x):
+            x = self.act(self.down(x))
+            return self.act(x + self.b(self.act(self.a(x))))
+
+    class Encoder(nn.Module):
+        def __init__(self):
+            super().__init__()
+            stages = [Stage(width * 2**i) for i in range(3)]
+            self.trunk = nn.Sequential(convolution(3, width), nn.LeakyReLU(0.1), *stages)
+            self.classes = nn.Linear(16 * width, 10)
+
+        def forward(self, x):
+            x = self.trunk(x)
+            return self.classes(torch.cat([x.mean((2, 3)), x.amax((2, 3))], 1))
+
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    encoder = Encoder().to(memory_format=torch.channels_last)
+    images = torch.randn(128, 3, 32, 32).contiguous(memory_format=torch.channels_last)
+    labels = torch.arange(128) % 10
+    mixed = precision == "mixed_bfloat16"
+
+    def step():
+        encoder.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            loss = nn.functional.cross_entropy(encoder(images), labels)
+        loss.backward()
+
+    return step
+
+
+def vgg_trunk(images, width, norm):
+    """The naive trunk of the same depth: two convolutions of full width at every resolution, then pooling."""
+    x = images
+    for stage, filters in enumerate((32, 64, 128)):
+        for i in range(2):
+            x = layers.LeakyReLU(negative_slope=0.1)(networks._convolution(x, filters, norm, f"naive{stage}_{i}"))
+        x = layers.MaxPooling2D(name=f"naive{stage}_pool")(x)
+    return layers.Flatten(name="features")(x)
+
+
+def naive_generator(image_shape, num_classes, noise_dim=64, width=16, norm="batch"):
+    """The naive generator: upsample, then convolve at the finer resolution."""
+    noise, labels = keras.Input((noise_dim,), name="noise"), keras.Input((num_classes,), name="labels")
+    x = layers.Reshape((4, 4, 128))(layers.Dense(2048)(layers.Concatenate()([noise, labels])))
+    for level, filters in enumerate((128, 64, 32)):
+        x = layers.UpSampling2D(name=f"up{level}")(x)
+        x = layers.LeakyReLU(negative_slope=0.1)(networks._convolution(x, filters, norm, f"naive{level}"))
+    image = layers.Conv2D(3, 3, padding="same", activation="tanh", name="image")(x)
+    return keras.Model([noise, labels], image, name="generator")
+
+
+def naive_layout():
+    """Print the seconds of a step of the naive layout, XLA without oneDNN, every image a triplet's."""
+    networks.small_trunk, model_module.build_generator = vgg_trunk, naive_generator
+    model = dsh.DSHGAN(num_bits=48, num_classes=10, image_shape=SHAPE, adversary="own")
+    model.compile(objective=dsh.Objective.paper())
+    batch = next(iter(dsh.data.triplets(fake_splits(), BATCH)))
+    step = tf.function(model.train_step, jit_compile=True)
+    print(seconds_of({"naive": lambda: step(batch)["encoder_loss"].numpy()}, repeats=1)["naive"])
+
+
+def overhead(splits):
+    """Seconds of a step with and without what watches and saves, by `fit` over 100 steps."""
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = Checkpoint(Path(folder))
+        watching = [WatchTheGan(), StopOnNonFinite(splits, BATCH), StopOnSignal(checkpoint), checkpoint]
+        works = {}
+        for name, callbacks in (("plain", []), ("watched and saved", watching)):
+            model = dsh.DSHGAN(num_bits=48, num_classes=10, image_shape=SHAPE)
+            model.compile()
+            batches = dsh.data.triplets(splits, BATCH)
+            works[name] = lambda m=model, b=batches, c=callbacks: m.fit(
+                b, epochs=1, steps_per_epoch=50, callbacks=c, verbose=0
+            )
+        return {name: taken / 50 for name, taken in seconds_of(works, repeats=1).items()}
+
+
+def table_of(title, columns, rows):
+    table = Table(title=title)
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="right" if i else "left")
+    for row in rows:
+        table.add_row(*(f"{cell:,.3g}" if isinstance(cell, float) else str(cell) for cell in row))
+    return table
+
+
+def main():
+    console, splits = Console(width=None if sys.stdout.isatty() else 120), fake_splits()
+    console.print(table_of("Peak", ("work", "GFLOP/s"), peaks().items()))
+
+    rows = []
+    for width in (16, 32):
+        for precision in ("float32", "mixed_bfloat16"):
+            encoder, work = tensorflow_encoder(width, precision)
+            works = {"TensorFlow": work}
+            if (other := torch_encoder(width, precision)) is not None:
+                works["PyTorch"] = other
+            for name, taken in seconds_of(works).items():
+                achieved = 3 * count_flops(encoder) * 128 / taken / 1e9
+                rows.append((name, width, precision, round(128 / taken), achieved))
+    columns = ("encoder alone", "width", "precision", "images/s", "GFLOP/s")
+    console.print(table_of("Training the encoder alone, batches of 128", columns, rows))
+
+    works, models = {}, {}
+    for name, arguments in (
+        ("default", {}), ("default, bfloat16", {"precision": "mixed_bfloat16"}),
+        ("no synthetic images", {"synthetic": False}), ("no GAN", {"gan": False}),
+    ):  # fmt: skip
+        models[name], works[name] = step_of(splits, **arguments)
+    naive = subprocess.run([sys.executable, __file__, "--naive"], capture_output=True, text=True, check=True).stdout
+    taken = seconds_of(works) | {"naive layout": float(naive.split()[-1])}
+    flops = {name: count_step_flops(model, BATCH) / 1e9 for name, model in models.items()}
+    rows = [
+        (name, t, BATCH / t, taken["naive layout"] / t, flops[name] / t if name in flops else "")
+        for name, t in taken.items()
+    ]
+    columns = ("step", "seconds", "labelled images/s", "times the naive layout", "GFLOP/s")
+    console.print(table_of(f"Whole steps of {BATCH} labelled and {BATCH} unlabelled images, 32x32", columns, rows))
+
+    batches = iter(dsh.data.triplets(splits, BATCH).repeat())
+    alone = seconds_of({"pipeline": lambda: next(batches)}, repeats=50)["pipeline"]
+    console.print(f"input pipeline alone: {BATCH / alone:,.0f} labelled images/s, {taken['no GAN'] / alone:.0f} times "
+                  "what the fastest step takes", highlight=False)  # fmt: skip
+    steps = overhead(splits)
+    share = steps["watched and saved"] / steps["plain"] - 1
+    console.print(f"watchdogs and a checkpoint every 50 steps: {share:+.1%} of a step", highlight=False)
+
+
+if __name__ == "__main__":
+    naive_layout() if NAIVE else main()

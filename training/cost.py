@@ -1,0 +1,70 @@
+"""What a run computes: operations of the networks and of a training step, counted by TensorFlow."""
+
+from __future__ import annotations
+
+import logging
+
+import keras
+import tensorflow as tf
+
+import dshgan_tf as dsh
+
+
+def count_flops(network: keras.Model) -> int:
+    """Count the floating point operations of one image through a network, forward.
+
+    Args:
+        network: with inputs of known shape.
+
+    Returns:
+        Operations, a multiplication and an addition being two.
+    """
+    specs = [tf.TensorSpec((1, *given.shape[1:]), given.dtype) for given in network.inputs]
+    graph = (
+        tf.function(lambda *inputs: network(inputs[0] if len(inputs) == 1 else list(inputs), training=False))
+        .get_concrete_function(*specs)
+        .graph
+    )
+    builder = tf.compat.v1.profiler.ProfileOptionBuilder
+    options = builder(builder.float_operation()).with_empty_output().build()
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # its profiler warns of its own deprecated parts
+    try:
+        return int(tf.compat.v1.profiler.profile(graph, options=options).total_float_ops)
+    finally:
+        logger.setLevel(level)
+
+
+def count_step_flops(model: dsh.DSHGAN, batch_size: int) -> int:
+    """Estimate a training step: forward and backward is three times forward, to the images only twice.
+
+    Args:
+        model: compiled.
+        batch_size: labelled images a step.
+
+    Returns:
+        Operations.
+    """
+    encoder = count_flops(model.encoder)
+    trained = batch_size * (2 if model.gan else 1)
+    taught = batch_size if model.gan and model.objective.pseudo_label_weight else 0
+    synthetic = 2 * -(-batch_size // model.objective.anchor_stride) if model.generator is not None else 0
+    generator = count_flops(model.generator) if synthetic else 0
+    for_encoder = 3 * encoder * (trained + synthetic) + encoder * taught + generator * synthetic
+    for_generator = (2 * encoder + 3 * generator) * synthetic
+    return model.objective.encoder_steps * for_encoder + for_generator
+
+
+def describe(model: dsh.DSHGAN, batch_size: int) -> str:
+    """Say in a line what a run computes.
+
+    Args:
+        model: compiled.
+        batch_size: labelled images a step.
+    """
+    parts = [f"encoder {count_flops(model.encoder) / 1e6:.1f} MFLOP an image"]
+    if model.generator is not None:
+        parts.append(f"generator {count_flops(model.generator) / 1e6:.1f}")
+    parts.append(f"a step of {batch_size} about {count_step_flops(model, batch_size) / 1e9:.1f} GFLOP")
+    return ", ".join(parts)
