@@ -118,8 +118,9 @@ class RunConfig:
 
     Args:
         preset: name of the preset it started from.
-        dataset: "digits" or "cifar10".
-        data_dir: TFDS folder; None for `TFDS_DATA_DIR`.
+        dataset: "digits", "cifar10", "folder", "table" or "nuswide".
+        data_dir: TFDS folder, None for `TFDS_DATA_DIR`; folder of images or of NUS-WIDE; CSV or Parquet file.
+        image_size: side in pixels that image files are resized to; None to choose by their sizes.
         protocol: name of the split protocol; None for the one named like the data set.
         labels_per_class: labels used a class, validation included; None for the protocol's number.
         num_bits: length of a code.
@@ -157,6 +158,7 @@ class RunConfig:
     preset: str = "custom"
     dataset: str = "digits"
     data_dir: str | None = None
+    image_size: int | None = None
     protocol: str | None = None
     labels_per_class: int | None = None
     num_bits: int = 32
@@ -190,7 +192,7 @@ class RunConfig:
         """Validate."""
         for name in ("num_bits", "steps", "steps_per_epoch", "batch_size", "kept_checkpoints"):
             _require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("labels_per_class", "width", "top_k"):
+        for name in ("labels_per_class", "image_size", "width", "top_k"):
             value = getattr(self, name)
             _require(value is None or value >= 1, f"{name} must be at least 1 or left out, got {value}")
         for name in ("encoder_learning_rate", "generator_learning_rate"):

@@ -10,7 +10,6 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-
 _tracing = threading.local()  # replicas are traced by a thread each, which take turns wherever they meet
 
 

@@ -27,7 +27,21 @@ CIFAR10 = RunConfig(preset="cifar10", dataset="cifar10", num_bits=48, steps=2500
 # The published objective; not run yet.
 CIFAR10_PAPER = dataclasses.replace(CIFAR10, preset="cifar10_paper", adversary="own", objective=Objective.paper())
 
-PRESETS = {preset.preset: preset for preset in (SMOKE, DIGITS, DIGITS_PAPER, CIFAR10, CIFAR10_PAPER)}
+# dshgan-train folder --data-dir <folder with one subfolder a class> --workdir runs/folder
+# Your own images; those that lie in the folder itself are unlabelled. Size, channels and classes are found and printed.
+FOLDER = RunConfig(preset="folder", dataset="folder", num_bits=48, steps=2500)
+
+# dshgan-train table --data-dir <table.csv or table.parquet> --workdir runs/table
+# Your own images by a table with the columns path and labels (several separated by |, empty: unlabelled).
+TABLE = RunConfig(preset="table", dataset="table", num_bits=48, steps=2500)
+
+# dshgan-train nuswide --data-dir <folder of NUS-WIDE> --workdir runs/nuswide
+# The paper's protocol of 21 concepts, MAP@5000; --protocol nuswide-81 for all. Not run: the images cannot be had here.
+NUSWIDE = RunConfig(preset="nuswide", dataset="nuswide", num_bits=48, steps=2500, top_k=5000)
+
+PRESETS = {
+    preset.preset: preset for preset in (SMOKE, DIGITS, DIGITS_PAPER, CIFAR10, CIFAR10_PAPER, FOLDER, TABLE, NUSWIDE)
+}
 
 
 def get_preset(name: str) -> RunConfig:

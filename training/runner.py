@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import json
 import os
@@ -16,6 +17,7 @@ import tensorflow as tf
 import dshgan_tf as dsh
 from dshgan_tf.config import RunConfig
 from dshgan_tf.data import Splits, load_splits
+from dshgan_tf.data.splits import PARTS
 from dshgan_tf.files import atomic_path, write_json
 from dshgan_tf.optimizers import default_encoder_optimizer, default_generator_optimizer
 from dshgan_tf.watchdogs import StopOnNonFinite, WatchTheGan, health
@@ -71,6 +73,8 @@ def _train(config: RunConfig, model: dsh.DSHGAN, splits: Splits, workdir: Path, 
         half_written.unlink()
     config.save(workdir / "config.json")
     _write_splits(workdir, splits)
+    if verbose:
+        _say_what_the_data_are(splits)
     truncate_metrics(workdir / "metrics.csv", model.steps_done // config.epoch_length)
     if verbose and model.steps_done < config.steps:
         print(describe(model, config.batch_size))
@@ -80,6 +84,21 @@ def _train(config: RunConfig, model: dsh.DSHGAN, splits: Splits, workdir: Path, 
         _fit(config, model, splits, workdir, config.epoch_length, verbose)
     with atomic_path(workdir / "model.keras") as path:
         model.save(path)  # here, since it reads metrics that are summed over all workers, who are all here
+
+
+def _say_what_the_data_are(splits: Splits) -> None:
+    """What was found: for own data nobody has said it before."""
+    height, width, channels = splits.image_shape
+    sizes = ", ".join(f"{len(getattr(splits, part)):,} {part}" for part in PARTS)
+    kind = "several labels an image" if splits.multi_label else "one label an image"
+    print(f"{splits.name}: {splits.num_classes} classes, {kind}, {height} x {width} x {channels}; {sizes} images")
+    if splits.skipped:
+        reasons = collections.Counter(reason.split(" (")[0].split("/")[-1][:60] for reason in splits.skipped.values())
+        counted = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common(3))
+        print(
+            f"{len(splits.skipped):,} files could not be used ({counted}), listed in splits.json: "
+            "figures are not comparable with those on all files"
+        )
 
 
 def _fit(config: RunConfig, model: dsh.DSHGAN, splits: Splits, workdir: Path, length: int, verbose: int) -> None:

@@ -43,6 +43,10 @@ PROTOCOLS = {
     "cifar10-1": Protocol("cifar10-1", queries_per_class=100, labels_per_class=500),
     # 10,000 queries; the other 50,000 are labelled and searched.
     "cifar10-2": Protocol("cifar10-2", queries_per_class=1000, labels_per_class=None),
+    # The paper's: 100 queries and 500 labels a concept of the 21 most frequent; MAP@5000 (--top-k 5000).
+    "nuswide-21": Protocol("nuswide-21", queries_per_class=100, labels_per_class=500),
+    # All concepts; the rarest have too few images for the numbers above.
+    "nuswide-81": Protocol("nuswide-81", queries_per_class=10, labels_per_class=20),
     # 7 classes train (500 labels each); 1,000 queries a class and 15,000 database images are of the other 3.
     "cifar10-unseen": Protocol("cifar10-unseen", queries_per_class=1000, labels_per_class=500, unseen_classes=3),
 }

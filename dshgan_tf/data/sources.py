@@ -1,4 +1,4 @@
-"""Where images come from: scikit-learn's digits, CIFAR-10 through TFDS, arrays in memory."""
+"""Where images come from: digits, CIFAR-10 through TFDS, image files with their labels, arrays in memory."""
 
 from __future__ import annotations
 
@@ -10,8 +10,13 @@ from typing import Any
 import numpy as np
 
 from dshgan_tf.config import RunConfig
+from dshgan_tf.data.folder import list_folder
+from dshgan_tf.data.listing import Listing
+from dshgan_tf.data.nuswide import list_nuswide
+from dshgan_tf.data.pictures import decode, find_shape
 from dshgan_tf.data.protocols import Protocol, get_protocol, split
-from dshgan_tf.data.splits import PARTS, Splits, assemble, check_labels, checksum
+from dshgan_tf.data.splits import PARTS, Splits, assemble, check_labels, checksum, multi_hot
+from dshgan_tf.data.table import list_table
 from dshgan_tf.preprocessing import check_images
 
 CIFAR10_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -48,16 +53,84 @@ def read_cifar10(data_dir: str | None = None) -> tuple[np.ndarray, np.ndarray, t
     return images, labels, CIFAR10_NAMES
 
 
-DATASETS = ("digits", "cifar10")
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A whole data set, before it is split.
+
+    Args:
+        images: (N, H, W, C) uint8, in memory or a memory map.
+        labels: (N,) class ids, -1 where unlabelled, or multi-hot (N, L).
+        class_names: L names.
+        skipped: files that could not be used, with the reason.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    class_names: tuple[str, ...]
+    skipped: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
-def _check_name(name: str) -> None:
+DATASETS = ("digits", "cifar10", "folder", "table", "nuswide")
+
+
+def read(name: str, data_dir: str | None = None, image_size: int | None = None, concepts: int = 21) -> Source:
+    """Read a data set by name.
+
+    Args:
+        name: "digits", "cifar10", "folder" (one subfolder a class), "table" (CSV or Parquet) or "nuswide".
+        data_dir: where it lies: TFDS' folder for "cifar10", the folder of "folder" and "nuswide", the file of "table".
+        image_size: side that image files are resized to; None to choose (see `pictures.find_shape`).
+        concepts: of "nuswide".
+
+    Returns:
+        The data.
+
+    Raises:
+        ValueError: unknown name, no data_dir, or data that cannot be read.
+    """
     if name not in DATASETS:
         raise ValueError(f"unknown data set {name!r}; choose from {', '.join(DATASETS)}, or use data.from_arrays")
+    if name == "digits":
+        return Source(*read_digits())
+    if name == "cifar10":
+        return Source(*read_cifar10(data_dir))
+    if data_dir is None:
+        raise ValueError(f"data set {name!r} needs data_dir (--data-dir), where it lies")
+    if name == "nuswide":
+        return read_files(list_nuswide(data_dir, concepts), image_size, placeholders=True)
+    return read_files(list_folder(data_dir) if name == "folder" else list_table(data_dir), image_size)
 
 
-def _read(name: str, data_dir: str | None) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    return read_digits() if name == "digits" else read_cifar10(data_dir)
+def read_files(listing: Listing, image_size: int | None = None, placeholders: bool = False) -> Source:
+    """Decode listed files; what cannot be used is left out and named.
+
+    Args:
+        listing: files and labels.
+        image_size: side that they are resized to; None to choose.
+        placeholders: as `pictures.decode`.
+
+    Returns:
+        The data; the images are a memory map.
+
+    Raises:
+        ValueError: no file can be decoded.
+    """
+    images, kept, skipped = decode(listing, find_shape(listing, image_size), placeholders)
+    return Source(images, listing.label_array()[kept], listing.class_names, {**listing.skipped, **skipped})
+
+
+def _protocol_of(name: str, protocol: str | None, source: Source) -> Protocol:
+    """The protocol asked for, or the one that fits the data."""
+    if name in ("folder", "table"):
+        if protocol not in (None, name):
+            raise ValueError(f"protocol {protocol!r} is not for data set {name!r}; leave it out")
+        counts = multi_hot(source.labels, len(source.class_names)).sum(axis=0)
+        # A tenth of the rarest class asks, at most 100 images; the rest of what has labels trains and is searched.
+        return Protocol(name, queries_per_class=int(np.clip(counts.min() // 10, 1, 100)), labels_per_class=None)
+    chosen = get_protocol(protocol or ("nuswide-21" if name == "nuswide" else name))
+    if chosen.name.split("-")[0] != name:
+        raise ValueError(f"protocol {chosen.name!r} is not for data set {name!r}")
+    return chosen
 
 
 def load(
@@ -66,30 +139,32 @@ def load(
     seed: int = 0,
     protocol: str | None = None,
     data_dir: str | None = None,
+    image_size: int | None = None,
 ) -> Splits:
     """Load a data set by name and split it.
 
     Args:
-        name: "digits" or "cifar10".
+        name: see `read`.
         labels_per_class: labels used a class, validation included; None for the protocol's own number.
         seed: of the split.
-        protocol: name of the protocol; None for the one named like the data set.
-        data_dir: TFDS folder for "cifar10"; None for `TFDS_DATA_DIR`.
+        protocol: name of the protocol; None for the one that fits the data set.
+        data_dir: see `read`.
+        image_size: see `read`.
 
     Returns:
         The splits.
 
     Raises:
-        ValueError: unknown name or protocol, or more labels asked for than there are.
+        ValueError: unknown name or protocol, more labels asked for than there are, or data that cannot be read.
     """
-    _check_name(name)
-    chosen = get_protocol(protocol or name)
-    if chosen.name.split("-")[0] != name:
-        raise ValueError(f"protocol {chosen.name!r} is not for data set {name!r}")
+    if name in ("digits", "cifar10"):
+        _protocol_of(name, protocol, None)  # before anything is read
+    source = read(name, data_dir, image_size, concepts=81 if protocol == "nuswide-81" else 21)
+    chosen = _protocol_of(name, protocol, source)
     if labels_per_class is not None:
         chosen = dataclasses.replace(chosen, labels_per_class=labels_per_class)
-    images, labels, names = _read(name, data_dir)
-    return split(images, labels, len(names), names, chosen, seed, name)
+    splits = split(source.images, source.labels, len(source.class_names), source.class_names, chosen, seed, name)
+    return dataclasses.replace(splits, skipped=source.skipped) if source.skipped else splits
 
 
 def read_splits(
@@ -116,14 +191,17 @@ def read_splits(
         names = (tuple(there["class_names"]), tuple(there["unseen_names"]))
         dataset, protocol, seed = (there[key] for key in ("dataset", "protocol", "seed"))
         sums = (there["sha256"], there["labels_sha256"])
-        _check_types(ids, names, dataset, protocol, seed)
+        shape = there["image_shape"]
+        _check_types(ids, names, dataset, protocol, seed, shape)
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"cannot read splits from {path} ({error!r}); give a splits.json of a run") from error
     if checksum(ids) != sums[0]:
         raise ValueError(f"the ids in {path} do not have its checksum: the file was altered; restore it")
     if images is None or labels is None:
-        _check_name(dataset)
-        images, labels, all_names = _read(dataset, data_dir)
+        concepts = 81 if protocol == "nuswide-81" else 21
+        height, width, _ = shape
+        source = read(dataset, data_dir, height if height == width else None, concepts)
+        images, labels, all_names = source.images, source.labels, source.class_names
     else:
         all_names = names[0] + names[1]
         try:
@@ -147,11 +225,15 @@ def read_splits(
     return splits
 
 
-def _check_types(ids: dict[str, Any], names: tuple[Any, ...], dataset: Any, protocol: Any, seed: Any) -> None:
+def _check_types(
+    ids: dict[str, Any], names: tuple[Any, ...], dataset: Any, protocol: Any, seed: Any, shape: Any
+) -> None:
     texts = [dataset, protocol, *names[0], *names[1]]
     lists = all(isinstance(values, list) and all(type(value) is int for value in values) for values in ids.values())
     if not lists or not all(isinstance(text, str) for text in texts) or type(seed) is not int:
         raise ValueError("ids must be lists of whole numbers, names texts, and the seed a whole number")
+    if not isinstance(shape, list) or len(shape) != 3 or not all(type(side) is int and side > 0 for side in shape):
+        raise ValueError(f"image_shape must be three positive whole numbers, got {shape!r}")
 
 
 def load_splits(config: RunConfig) -> Splits:
@@ -163,7 +245,14 @@ def load_splits(config: RunConfig) -> Splits:
     Raises:
         ValueError: as `load`.
     """
-    return load(config.dataset, config.labels_per_class, config.seeds["split"], config.protocol, config.data_dir)
+    return load(
+        config.dataset,
+        config.labels_per_class,
+        config.seeds["split"],
+        config.protocol,
+        config.data_dir,
+        config.image_size,
+    )
 
 
 def from_arrays(

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from dshgan_tf.data.rows import Rows
+
 
 @dataclasses.dataclass(frozen=True)
 class Part:
@@ -60,6 +62,7 @@ class Splits:
         seed: of the split.
         unseen_names: names of classes that only queries and database have, numbered from L on; () where training
             sees all classes.
+        skipped: files of the data set that could not be used, with the reason.
 
     Raises:
         ValueError: parts that must be disjoint share an image, or a class has no labelled image.
@@ -76,6 +79,7 @@ class Splits:
     protocol: str
     seed: int
     unseen_names: tuple[str, ...] = ()
+    skipped: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Validate."""
@@ -140,6 +144,8 @@ class Splits:
             "unseen_names": list(self.unseen_names),
             "sha256": checksum(ids),
             "labels_sha256": labels.hexdigest(),
+            "image_shape": list(self.image_shape),
+            "skipped": self.skipped,
             "ids": ids,
         }
 
@@ -198,7 +204,9 @@ def assemble(
                 rows = np.where(np.arange(rows.shape[1]) < seen, 0, rows).astype(rows.dtype)
             else:
                 rows = rows[:, :seen]
-        return Part(images[chosen], None if key == "unlabeled" else rows, chosen)
+        # What lies on disk stays there.
+        images_of_part = Rows(images, chosen) if isinstance(images, np.memmap) else images[chosen]
+        return Part(images_of_part, None if key == "unlabeled" else rows, chosen)
 
     return Splits(
         **{key: part(key) for key in PARTS},

@@ -1,0 +1,251 @@
+"""Own data in every form: folders, tables, NUS-WIDE's own files; what is broken is named once and left out."""
+
+import dataclasses
+import json
+import random
+import struct
+import zlib
+
+import numpy as np
+import pyarrow
+import pytest
+from PIL import Image
+from pyarrow import parquet
+from test_fuzz import damaged, try_all
+
+import dshgan_tf as dsh
+from dshgan_tf.data.folder import list_folder
+from dshgan_tf.data.listing import Listing
+from dshgan_tf.data.nuswide import list_nuswide
+from dshgan_tf.data.pictures import decode, find_shape
+from dshgan_tf.data.sources import read
+from dshgan_tf.data.table import list_table
+from training import train
+from training.presets import PRESETS
+from training.runner import train_and_evaluate
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def picture(seed, size=(12, 12), mode="RGB"):
+    """A picture that no other seed has, its first pixel's red being the seed."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8)
+    pixels[0, 0] = seed % 256
+    return Image.fromarray(pixels).convert(mode)
+
+
+def write_folder(root, classes=3, each=8, unlabelled=4):
+    for i in range(classes * each):
+        folder = root / f"class{i % classes}"
+        folder.mkdir(parents=True, exist_ok=True)
+        picture(i).save(folder / f"{i:03d}.png")
+    for i in range(unlabelled):
+        picture(100 + i).save(root / f"{100 + i}.png")
+    return root
+
+
+def png_bomb():
+    """A small file that says it holds 40,000 x 40,000 pixels."""
+
+    def chunk(name, data):
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", 40000, 40000, 8, 2, 0, 0, 0)
+    packed = zlib.compress(bytes(1000))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+
+
+def write_broken(folder):
+    """Ten kinds of broken files; returns their names."""
+    whole = folder.parent / "whole.png"
+    picture(1, (40, 40)).save(whole)
+    png = whole.read_bytes()
+    picture(1, (40, 40)).save(whole.with_suffix(".jpg"))
+    jpeg = whole.with_suffix(".jpg").read_bytes()
+    whole.unlink()
+    whole.with_suffix(".jpg").unlink()
+    contents = {
+        "empty.png": b"", "cut.png": png[: len(png) // 2], "header.jpg": jpeg[:20], "text.jpg": b"<html>gone</html>",
+        "zeros.png": bytes(500), "wrong_magic.png": b"\x00" + png[1:], "bomb.png": png_bomb(),
+        "chunk.png": png[:40] + b"\xff" * 30 + png[70:], "nothing.gif": b"GIF89a",
+        "riff.webp": b"RIFF\x00\x00\x00\x00WEBP",
+    }  # fmt: skip
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    return sorted(contents)
+
+
+def test_a_folder_is_classes_and_unlabelled_images(tmp_path):
+    source = read("folder", str(write_folder(tmp_path / "data")))
+    assert source.class_names == ("class0", "class1", "class2") and source.images.shape == (28, 12, 12, 3)
+    assert isinstance(source.images, np.memmap)
+    # Pixel and label belong together: the first pixel is the number of the picture, the class is that modulo 3.
+    numbers = source.images[:, 0, 0, 0].astype(int)
+    np.testing.assert_array_equal(source.labels, np.where(numbers >= 100, -1, numbers % 3))
+    splits = dsh.data.load("folder", data_dir=str(tmp_path / "data"), seed=1)
+    assert len(splits.unlabeled) == 4 and len(splits.query) == 3 and splits.query.images[:].dtype == np.uint8
+    for part in (splits.query, splits.database, splits.labeled):
+        np.testing.assert_array_equal(part.images[:][:, 0, 0, 0] % 3, part.labels)
+
+
+def test_tables_in_both_formats_with_several_labels(tmp_path):
+    root = write_folder(tmp_path / "data")
+    rows = [("class0/000.png", "red|round"), ("class1/001.png", " round "), ("class2/002.png", "red"), ("100.png", "")]
+    (root / "table.csv").write_text("path,labels\n" + "".join(f'"{path}","{labels}"\n' for path, labels in rows))
+    columns = {"path": [row[0] for row in rows], "labels": [row[1] or None for row in rows]}
+    parquet.write_table(pyarrow.table(columns), root / "table.parquet")
+    for name in ("table.csv", "table.parquet"):
+        source = read("table", str(root / name))
+        assert source.class_names == ("red", "round")
+        np.testing.assert_array_equal(source.labels, [[1, 1], [0, 1], [1, 0], [0, 0]])
+        np.testing.assert_array_equal(source.images[:, 0, 0, 0], [0, 1, 2, 100])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("file,labels\na.png,x\n", "no column 'path'"),
+        ("path,labels\n../../etc/passwd,x\na.png,y\n", "no path inside"),
+        ("path,labels\n/etc/passwd,x\na.png,y\n", "no path inside"),
+        ("path,labels\na.png,x\na.png,y\n", "stands more than once"),
+        ("path,labels\na.png,x\n", "has 1 classes"),
+        ('path,labels\n"a.png,x\n', "cannot read"),
+    ],
+)
+def test_bad_tables_are_refused_by_name(tmp_path, content, message):
+    (tmp_path / "table.csv").write_text(content)
+    with pytest.raises(ValueError, match=message) as caught:
+        list_table(tmp_path / "table.csv")
+    assert "table.csv" in str(caught.value)
+
+
+def test_a_thousand_damaged_tables_and_ground_truths(tmp_path):
+    rng = random.Random(7)
+    content = "path,labels\n" + "".join(f"{i}.png,{'|'.join('abc'[: i % 3 + 1])}\n" for i in range(30))
+    try_all(tmp_path / "odd.csv", (damaged(content.encode(), rng) for _ in range(1000)), list_table)
+    parquet.write_table(pyarrow.table({"path": ["a", "b"], "labels": ["x", "y"]}), tmp_path / "good.parquet")
+    content = (tmp_path / "good.parquet").read_bytes()
+    try_all(tmp_path / "odd.parquet", (damaged(content, rng) for _ in range(1000)), list_table)
+    root = write_nuswide(tmp_path / "nus", 10)
+    truth = next(root.rglob("Labels_sky.txt"))
+    content = truth.read_bytes()
+    try_all(truth, (damaged(content, rng) for _ in range(1000)), lambda path: list_nuswide(root, 2))
+
+
+CONCEPTS = ("animal", "beach", "clouds", "sky")
+
+
+def write_nuswide(root, count, split=False):
+    """NUS-WIDE's layout; image i has concept c where bit c of i is set."""
+    for folder in ("ImageList", "ConceptsList", "Groundtruth/AllLabels", "Groundtruth/TrainTestLabels", "Flickr/actor"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    (root / "ConceptsList/Concepts81.txt").write_text("".join(f"{concept}\n" for concept in CONCEPTS))
+    names = [f"actor\\{i:04d}_{i}.jpg" for i in range(count)]
+    parts = {"": range(count)} if not split else {"_Train": range(0, count, 2), "_Test": range(1, count, 2)}
+    if split:
+        (root / "Groundtruth/AllLabels").rmdir()
+    for ending, members in parts.items():
+        (root / f"ImageList/{ending[1:]}Imagelist.txt").write_text("".join(f"{names[i]}\r\n" for i in members))
+        folder = "TrainTestLabels" if split else "AllLabels"
+        for c, concept in enumerate(CONCEPTS):
+            text = "".join(f"{i >> c & 1}\n" for i in members)
+            (root / f"Groundtruth/{folder}/Labels_{concept}{ending}.txt").write_text(text)
+    for i in range(count):
+        picture(i, (16, 20)).save(root / "Flickr" / names[i].replace("\\", "/"), quality=100)
+    return root
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_nuswide_by_hand(tmp_path, split):
+    # Of 0..10, bit 0 is set in 5 numbers, bit 1 in 5 (2 3 6 7 10), bit 2 in 4 (4 5 6 7), bit 3 in 3 (8 9 10).
+    root = write_nuswide(tmp_path / "nus", 11, split)
+    (root / "Flickr/actor/0006_6.jpg").unlink()
+    listing = list_nuswide(root, 2)
+    assert listing.class_names == ("animal", "beach")  # the two most frequent, in the order of Concepts81.txt
+    expected = {i: tuple(c for bit, c in enumerate(CONCEPTS[:2]) if i >> bit & 1) for i in (1, 2, 3, 5, 7, 9, 10)}
+    found = {int(name[6:10]): labels for name, labels in zip(listing.names, listing.labels, strict=True)}
+    assert found == expected and listing.skipped == {"actor/0006_6.jpg": "missing"}
+    assert list_nuswide(root, 4).class_names == CONCEPTS
+    with pytest.raises(ValueError, match="concepts must lie in 2..4"):
+        list_nuswide(root, 5)
+    next(root.rglob("Labels_sky*.txt")).write_text("1\n")
+    with pytest.raises(ValueError, match="1 lines for"):
+        list_nuswide(root, 2)
+
+
+def test_flickrs_placeholder_is_skipped(tmp_path):
+    root = write_nuswide(tmp_path / "nus", 40)
+    gone = [root / f"Flickr/actor/{i:04d}_{i}.jpg" for i in (1, 4, 7, 10, 13, 19)]
+    for path in gone:
+        picture(255).save(path)
+    source = read("nuswide", str(root), concepts=4)
+    assert sorted(source.skipped) == sorted(f"actor/{path.name}" for path in gone)
+    assert all("placeholder" in reason for reason in source.skipped.values())
+    assert len(source.images) == len(source.labels) == 37 - len(gone)  # 0, 16 and 32 have no concept
+
+
+def test_ten_kinds_of_broken_files_are_named_once_and_the_run_finishes(tmp_path, capsys):
+    root = write_folder(tmp_path / "data", each=60, unlabelled=20)
+    broken = write_broken(root / "class1")
+    config = dataclasses.replace(
+        PRESETS["folder"], data_dir=str(root), num_bits=8, width=4, steps=4, steps_per_epoch=2, batch_size=16
+    )
+    results = train_and_evaluate(config, tmp_path / "run", verbose=2)
+    printed = capsys.readouterr().out
+    assert "3 classes, one label an image, 12 x 12 x 3" in printed and "10 files could not be used" in printed
+    skipped = json.loads((tmp_path / "run" / "splits.json").read_text())["skipped"]
+    assert sorted(skipped) == sorted(f"class1/{name}" for name in broken)
+    assert results["metrics"]["num_queries"] == 18 and results["protocol"] == "folder"
+    # The split is read back from the folder.
+    splits = dsh.data.read_splits(tmp_path / "run" / "splits.json", data_dir=str(root))
+    assert len(splits.database) == 162 and splits.image_shape == (12, 12, 3)
+
+
+def test_modes_and_sizes_are_converted(tmp_path):
+    root = tmp_path / "data"
+    for name in ("a", "b"):
+        (root / name).mkdir(parents=True)
+    for i, mode in enumerate(("L", "RGBA", "P", "I;16", "1", "LA")):
+        picture(7, mode="L" if mode == "I;16" else "RGB").convert(mode).save(root / "a" / f"{i}.png")
+    picture(7).convert("CMYK").save(root / "b" / "cmyk.jpg")
+    picture(7, (1, 1)).save(root / "b" / "tiny.png")
+    picture(7, (300, 200)).save(root / "b" / "huge.png")
+    picture(7).save(root / "b" / "moving.gif", save_all=True, append_images=[picture(8)])
+    turned = Image.new("RGB", (8, 16), "black")
+    turned.paste("white", (0, 0, 8, 8))  # the upper half is white
+    exif = Image.Exif()
+    exif[0x0112] = 3  # stored upside down
+    turned.save(root / "b" / "turned.jpg", exif=exif, quality=100)
+    listing = list_folder(root)
+    images, kept, skipped = decode(listing, (8, 8, 3))
+    assert not skipped and len(images) == len(kept) == 11
+    turned = images[listing.names.index("b/turned.jpg")]
+    assert turned[:3].max() < 30 and turned[-3:].min() > 220
+    assert find_shape(listing) == (8, 8, 3) and find_shape(listing, 20) == (20, 20, 3)
+
+
+def test_decoding_is_done_once_until_a_file_changes(tmp_path):
+    root = write_folder(tmp_path / "data")
+    listing = list_folder(root)
+    first, _, _ = decode(listing, (12, 12, 3))
+    files = sorted((tmp_path / "cache" / "dshgan_tf").iterdir())
+    decode(listing, (12, 12, 3))
+    assert sorted((tmp_path / "cache" / "dshgan_tf").iterdir()) == files and len(files) == 2
+    picture(50).save(root / "class0" / "000.png")
+    changed, _, _ = decode(listing, (12, 12, 3))
+    assert changed[listing.names.index("class0/000.png"), 0, 0, 0] == 50
+    assert first[listing.names.index("class0/000.png"), 0, 0, 0] == 0
+
+
+def test_what_is_missing_is_said(tmp_path, capsys):
+    assert train.main(["folder", "--workdir", str(tmp_path / "run")]) == 2
+    assert "needs data_dir (--data-dir)" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="is no folder"):
+        list_folder(tmp_path / "none")
+    with pytest.raises(ValueError, match="has no Concepts81.txt"):
+        list_nuswide(tmp_path)
+    with pytest.raises(ValueError, match="no path inside"):
+        Listing(tmp_path, ("../a.png",), (("a",),), ("a", "b"))
