@@ -135,7 +135,7 @@ def test_sigterm_saves_within_an_epoch_and_ends_with_143(whole, tmp_path):
 def test_a_full_disk_leaves_the_last_checkpoint_and_a_damaged_one_falls_back(whole, tmp_path):
     workdir = tmp_path / "full"
     process = start(CONFIG, workdir)
-    assert wait(process, lambda: steps_saved(workdir) >= 24)
+    assert wait(process, lambda: steps_saved(workdir) >= 48)
     size = find_checkpoints(workdir / "checkpoints")[0].stat().st_size
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size // 2, size // 2))  # no file may be so long any more
     printed, errors = process.communicate()

@@ -128,7 +128,7 @@ def test_configs_survive_json_and_refuse_what_is_wrong(tmp_path):
         ({"precision": "int8"}, "field 'precision'"),
         ({"objective": {"ramp": True}}, "field 'ramp'"),
         ({"objective": {"ramp": 7}}, "ramp is a share"),
-        ({"objective": 3}, "objective in .* must be a JSON object"),
+        ({"objective": 3}, "config.json: objective must be a JSON object"),
     ):
         path.write_text(json.dumps(good | change))
         with pytest.raises(ValueError, match=message):
