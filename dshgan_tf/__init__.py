@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         metrics,
         preprocessing,
         retrieval,
+        watchdogs,
     )
     from dshgan_tf.config import Objective, RunConfig
     from dshgan_tf.index import HammingIndex
@@ -42,6 +43,7 @@ __all__ = [
     "metrics",
     "preprocessing",
     "retrieval",
+    "watchdogs",
 ]
 
 _HOMES = {

@@ -203,7 +203,7 @@ class DSHGAN(Fitted, Deployed, Saved, keras.Model):
             generator_optimizer: of the generator; None for the recipe's.
             objective: weights, margin and ramps; None for the recipe's.
             skip_non_finite: leave an update out whose loss or gradient is not finite, and what it recorded; counted in
-                `non_finite_updates` like those that are not left out. `callbacks.StopOnNonFinite` stops instead.
+                `non_finite_updates` like those that are not left out. `watchdogs.StopOnNonFinite` stops instead.
             **kwargs: `run_eagerly`, `jit_compile`, `steps_per_execution` as in `keras.Model.compile`.
         """
         kwargs.setdefault("jit_compile", False)  # graph mode with oneDNN beats XLA on a CPU

@@ -12,7 +12,7 @@ SMOKE = RunConfig(preset="smoke", dataset="digits", labels_per_class=1, num_bits
 
 # dshgan-train digits --workdir runs/digits
 # One label a class, which is the protocol's number. About 1 minute on 2 idle cores, 2 on busy ones.
-# MAP@all 0.904, mean of seeds 0 to 4; 0.572 with --no-gan, 0.857 with --no-synthetic.
+# MAP@all 0.907, mean of seeds 0 to 4; 0.578 with --no-gan, 0.887 with --no-synthetic.
 DIGITS = RunConfig(preset="digits", dataset="digits", num_bits=32, steps=1200)
 
 # dshgan-train digits_paper --workdir runs/digits_paper
@@ -20,7 +20,7 @@ DIGITS = RunConfig(preset="digits", dataset="digits", num_bits=32, steps=1200)
 DIGITS_PAPER = dataclasses.replace(DIGITS, preset="digits_paper", adversary="own", objective=Objective.paper())
 
 # TFDS_DATA_DIR=<TFDS folder> dshgan-train cifar10 --workdir runs/cifar10
-# About 15 minutes on 2 idle cores, MAP@all 0.499 (seed 0); with --no-gan 0.503 in the same steps. README.md has more.
+# About 8 minutes on 2 idle cores, MAP@all 0.452 (seed 0). README.md has more.
 CIFAR10 = RunConfig(preset="cifar10", dataset="cifar10", num_bits=48, steps=2500)
 
 # TFDS_DATA_DIR=<TFDS folder> dshgan-train cifar10_paper --workdir runs/cifar10_paper
