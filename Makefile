@@ -27,7 +27,7 @@ test: .venv/installed
 	$(BIN)/python -m pytest
 
 soak: .venv/installed
-	DSHGAN_KILLS=20 $(BIN)/python -m pytest tests/test_survival.py -k killed
+	DSHGAN_KILLS=20 $(BIN)/python -m pytest tests/test_survival.py -k killed -s
 
 lint: .venv/installed
 	$(BIN)/ruff check .
