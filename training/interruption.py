@@ -11,6 +11,7 @@ from typing import Any
 import keras
 
 from training.checkpoints import Checkpoint
+from training.devices import between_processes
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -20,7 +21,7 @@ class Interrupted(SystemExit):
 
 
 class StopOnSignal(keras.callbacks.Callback):
-    """Save and raise `Interrupted` after the step in which a signal came.
+    """Save and raise `Interrupted` after the step in which a signal came; between processes, only raise.
 
     Args:
         checkpoint: what saves.
@@ -51,8 +52,14 @@ class StopOnSignal(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Save and stop where a signal came."""
-        if self._caught is not None:
+        if self._caught is None:
+            return
+        name = signal.Signals(self._caught).name
+        if between_processes(self.model.distribute_strategy):
+            # Saving sums metrics over all workers, and the others know nothing of this signal: they would wait.
+            print(f"\n{name}: the same command again, on every worker, goes on from the last checkpoint", flush=True)
+        else:
             self.checkpoint.save()
-            name, steps = signal.Signals(self._caught).name, self.model.steps_done
+            steps = self.model.steps_done
             print(f"\n{name}: saved at step {steps}; the same command again goes on from there", flush=True)
-            raise Interrupted(128 + self._caught)
+        raise Interrupted(128 + self._caught)
