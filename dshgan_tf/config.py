@@ -118,9 +118,11 @@ class RunConfig:
 
     Args:
         preset: name of the preset it started from.
-        dataset: "digits", "cifar10", "folder", "table" or "nuswide".
+        dataset: "digits", "cifar10", "folder", "table", "nuswide", or "tfds:NAME" for any of TensorFlow Datasets.
         data_dir: TFDS folder, None for `TFDS_DATA_DIR`; folder of images or of NUS-WIDE; CSV or Parquet file.
         image_size: side in pixels that image files are resized to; None to choose by their sizes.
+        image_field: of "tfds:NAME", the feature with the image.
+        label_field: of "tfds:NAME", the feature with the label or labels.
         protocol: name of the split protocol; None for the one named like the data set.
         labels_per_class: labels used a class, validation included; None for the protocol's number.
         num_bits: length of a code.
@@ -159,6 +161,8 @@ class RunConfig:
     dataset: str = "digits"
     data_dir: str | None = None
     image_size: int | None = None
+    image_field: str = "image"
+    label_field: str = "label"
     protocol: str | None = None
     labels_per_class: int | None = None
     num_bits: int = 32

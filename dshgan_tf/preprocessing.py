@@ -6,6 +6,7 @@ Resizing is two matrix products with bilinear weights, so that NumPy (the device
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import numpy as np
@@ -117,12 +118,13 @@ def check_images(images: Any, image_shape: tuple[int, int, int] | None = None, n
     return array
 
 
-def read_image(path: str, image_shape: tuple[int, int, int]) -> np.ndarray:
+def read_image(path: str, image_shape: tuple[int, int, int], contents: bytes | None = None) -> np.ndarray:
     """Read an image file, apply its EXIF rotation, convert to the wanted channels, resize.
 
     Args:
         path: a file that Pillow reads.
         image_shape: (H, W, C) wanted, C 1 (grey) or 3 (RGB).
+        contents: of a file that is not on disk by itself; `path` is then its name.
 
     Returns:
         (H, W, C) float32, 0..255.
@@ -134,7 +136,7 @@ def read_image(path: str, image_shape: tuple[int, int, int]) -> np.ndarray:
 
     height, width, channels = image_shape
     try:
-        opened = Image.open(path)
+        opened = Image.open(path if contents is None else io.BytesIO(contents))
     except Exception as error:  # Pillow's readers raise whatever a damaged file makes them stumble over
         raise ValueError(f"cannot read {path} as an image ({error}); give a JPEG or PNG file") from error
     with opened:

@@ -68,14 +68,14 @@ def _table(checks: list[Check], keras_milliseconds: float) -> Table:
 
 
 def _export(workdir: Path, form: str, quantize: str, output: Path) -> tuple[Path, list[Check], float]:
-    from dshgan_tf.data import read_splits
+    from dshgan_tf.data import splits_of_run
     from export.held_out import HeldOut
     from export.saved_model import export_saved_model
     from export.search import load_run
     from export.tflite import VARIANTS, export_tflite
 
-    model, config = load_run(workdir)
-    splits = read_splits(workdir / "splits.json", data_dir=config.data_dir)
+    model = load_run(workdir)
+    splits = splits_of_run(workdir)
     about = {"class_names": list(splits.class_names), "dataset": splits.name, "run": workdir.resolve().name}
     held_out = HeldOut.from_splits(model, splits)
     if form == "saved_model":

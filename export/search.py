@@ -19,16 +19,15 @@ from rich.progress import track
 from rich.table import Table
 
 import dshgan_tf as dsh
-from dshgan_tf.config import RunConfig
-from dshgan_tf.data import read_splits
+from dshgan_tf.data import splits_of_run
 from dshgan_tf.files import write_json
 from dshgan_tf.preprocessing import read_image
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"}
 
 
-def load_run(workdir: Path) -> tuple[dsh.DSHGAN, RunConfig]:
-    """Load the model and the config of a finished run.
+def load_run(workdir: Path) -> dsh.DSHGAN:
+    """Load the model of a finished run.
 
     Args:
         workdir: folder of the run.
@@ -39,7 +38,7 @@ def load_run(workdir: Path) -> tuple[dsh.DSHGAN, RunConfig]:
     path = workdir / "model.keras"
     if not path.exists():
         raise ValueError(f"{workdir} holds no finished run (no model.keras); run dshgan-train into it first")
-    return dsh.load_model(path), RunConfig.load(workdir / "config.json")
+    return dsh.load_model(path)
 
 
 def encode_files(model: dsh.DSHGAN, paths: list[Path], batch_size: int = 256) -> np.ndarray:
@@ -74,7 +73,7 @@ def encode_main(arguments: list[str] | None = None) -> int:
     parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
 
     def run(options: argparse.Namespace) -> None:
-        codes = encode_files(load_run(options.workdir)[0], options.images)
+        codes = encode_files(load_run(options.workdir), options.images)
         for path, code in zip(options.images, codes, strict=True):
             print(code.tobytes().hex(), path)
 
@@ -90,9 +89,9 @@ def index_main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, required=True, metavar="FILE")
 
     def run(options: argparse.Namespace) -> None:
-        model, config = load_run(options.workdir)
+        model = load_run(options.workdir)
         if options.images is None:
-            splits = read_splits(options.workdir / "splits.json", data_dir=config.data_dir)
+            splits = splits_of_run(options.workdir)
             codes = model.encode(splits.database.images)
             rows = splits.searched_rows(splits.database.labels)
             names = [
@@ -128,7 +127,7 @@ def search_main(arguments: list[str] | None = None) -> int:
             raise ValueError(f"--k must be at least 1, got {options.k}")
         index = dsh.HammingIndex.load(options.index)
         workdir, names = _read_names(_names_file(options.index), len(index))
-        model, _ = load_run(workdir)
+        model = load_run(workdir)
         distances, ids = index.search(encode_files(model, [options.image]), k=min(options.k, len(index)))
         table = Table(title=f"Nearest to {options.image}")
         for column in ("rank", "distance", "image"):

@@ -187,6 +187,21 @@ def test_flickrs_placeholder_is_skipped(tmp_path):
     assert len(source.images) == len(source.labels) == 37 - len(gone)  # 0, 16 and 32 have no concept
 
 
+def write_tfds(data_dir, examples, several=False):
+    """A data set in TFDS' own files, as its users make them; images are given as files' contents."""
+    classes = tfds.features.ClassLabel(names=["red", "green", "blue"])
+    features = {
+        "picture": tfds.features.Image(shape=(None, None, 3), encoding_format="png"),
+        "kind": tfds.features.Sequence(classes) if several else classes,
+        "weight": np.float32,
+    }
+    with tfds.testing.mock_fs() if False else contextlib.nullcontext():
+        tfds.dataset_builders.store_as_tfds_dataset(
+            name="own", version="1.0.0", data_dir=data_dir, features=tfds.features.FeaturesDict(features),
+            split_datasets={name: rows for name, rows in examples.items()},
+        )  # fmt: skip
+
+
 def test_ten_kinds_of_broken_files_are_named_once_and_the_run_finishes(tmp_path, capsys):
     root = write_folder(tmp_path / "data", each=60, unlabelled=20)
     broken = write_broken(root / "class1")
@@ -224,7 +239,8 @@ def test_modes_and_sizes_are_converted(tmp_path):
     assert not skipped and len(images) == len(kept) == 11
     turned = images[listing.names.index("b/turned.jpg")]
     assert turned[:3].max() < 30 and turned[-3:].min() > 220
-    assert find_shape(listing) == (8, 8, 3) and find_shape(listing, 20) == (20, 20, 3)
+    files = [root / name for name in listing.names]
+    assert find_shape(files) == (8, 8, 3) and find_shape(files, 20) == (20, 20, 3)
 
 
 def test_decoding_is_done_once_until_a_file_changes(tmp_path):

@@ -19,7 +19,7 @@ from rich.console import Console
 import dshgan_tf as dsh
 from dshgan_tf.code_statistics import code_statistics
 from dshgan_tf.config import RunConfig
-from dshgan_tf.data import Splits, read_splits
+from dshgan_tf.data import Splits, splits_of_run
 from dshgan_tf.files import atomic_path, write_json
 from training.comparison import group, read_entries
 from training.tables import results_sheet, shift_sheet
@@ -83,7 +83,7 @@ def evaluate_workdir(workdir: Path, baselines: bool = False, shift: bool = False
     """
     require_finished(workdir)
     config = RunConfig.load(workdir / "config.json")
-    splits = read_splits(workdir / "splits.json", data_dir=config.data_dir)
+    splits = splits_of_run(workdir)
     model = dsh.load_model(workdir / "model.keras")
     metrics = evaluate_model(model, splits, config.top_k, workdir)
     results = json.loads((workdir / "results.json").read_text())

@@ -35,12 +35,16 @@ FOLDER = RunConfig(preset="folder", dataset="folder", num_bits=48, steps=2500)
 # Your own images by a table with the columns path and labels (several separated by |, empty: unlabelled).
 TABLE = RunConfig(preset="table", dataset="table", num_bits=48, steps=2500)
 
+# dshgan-train tfds --dataset tfds:mnist --workdir runs/mnist
+# Any data set of TensorFlow Datasets; --image-field and --label-field name its features where they are not image and label.
+TFDS = RunConfig(preset="tfds", dataset="tfds:mnist", num_bits=48, steps=2500)
+
 # dshgan-train nuswide --data-dir <folder of NUS-WIDE> --workdir runs/nuswide
 # The paper's protocol of 21 concepts, MAP@5000; --protocol nuswide-81 for all. Not run: the images cannot be had here.
 NUSWIDE = RunConfig(preset="nuswide", dataset="nuswide", num_bits=48, steps=2500, top_k=5000)
 
 PRESETS = {
-    preset.preset: preset for preset in (SMOKE, DIGITS, DIGITS_PAPER, CIFAR10, CIFAR10_PAPER, FOLDER, TABLE, NUSWIDE)
+    preset.preset: preset for preset in (SMOKE, DIGITS, DIGITS_PAPER, CIFAR10, CIFAR10_PAPER, FOLDER, TABLE, TFDS, NUSWIDE)
 }
 
 

@@ -6,11 +6,13 @@ import collections
 import concurrent.futures
 import contextlib
 import hashlib
+import io
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,32 +24,31 @@ LARGEST_SIDE = 64  # of the side that is chosen for the user; give image_size fo
 SAMPLED = 500  # files whose size and mode decide the shape
 
 
-def find_shape(listing: Listing, image_size: int | None = None) -> tuple[int, int, int]:
+def find_shape(files: Iterable[str | Path | bytes], image_size: int | None = None) -> tuple[int, int, int]:
     """Choose the shape that images are resized to.
 
     Where nine in ten files have one size, up to 64 pixels a side, that is it. Otherwise images become squares of the
     power of two at or below the median of their shorter sides, 8 to 64. They are grey where all of them are.
 
     Args:
-        listing: the files.
+        files: image files that are looked at, paths or contents; `sample` chooses them.
         image_size: side of the square, or None to choose.
 
     Returns:
         (H, W, C).
 
     Raises:
-        ValueError: none of the files looked at is an image.
+        ValueError: none of the files is an image.
     """
     from PIL import Image
 
-    step = max(1, len(listing.names) // SAMPLED)
     sizes, modes = [], set()
-    for name in listing.names[::step]:
-        with contextlib.suppress(Exception), Image.open(listing.root / name) as image:
+    for file in files:
+        with contextlib.suppress(Exception), Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as image:
             sizes.append(image.size[::-1])
             modes.add(image.mode)
     if not sizes:
-        raise ValueError(f"none of the files in {listing.root}, {listing.names[0]!r} for one, is an image")
+        raise ValueError("none of the files that were looked at is an image")
     channels = 1 if modes <= {"1", "L", "LA", "I;16", "I;16B", "I", "F"} else 3
     if image_size is not None:
         return image_size, image_size, channels
@@ -59,10 +60,15 @@ def find_shape(listing: Listing, image_size: int | None = None) -> tuple[int, in
     return side, side, channels
 
 
+def sample(count: int) -> range:
+    """Positions of about `SAMPLED` of `count` files, evenly apart."""
+    return range(0, count, max(1, count // SAMPLED))
+
+
 def decode(
     listing: Listing, image_shape: tuple[int, int, int], placeholders: bool = False
 ) -> tuple[np.ndarray, np.ndarray, dict[str, str]]:
-    """Decode, convert and resize every file, or find it done.
+    """Decode, convert and resize every listed file, or find it done.
 
     The array lies in `$XDG_CACHE_HOME/dshgan_tf` (`~/.cache` by default), under a name made of the files' names, sizes
     and times, so that changed files are decoded again.
@@ -73,19 +79,52 @@ def decode(
         placeholders: skip files whose bytes more than five files share, as Flickr's "unavailable" picture.
 
     Returns:
-        Images (N, H, W, C) uint8, a memory map; (N,) the positions in the listing that they are of; and the files that
-        are skipped, each with the reason.
+        As `decode_once`.
 
     Raises:
         ValueError: no file can be decoded.
     """
-    stem = _cache_folder() / _fingerprint(listing, image_shape, placeholders)
+
+    def files() -> Iterator[tuple[str, Path | str]]:
+        unavailable = _shared_bytes(listing) if placeholders else set()
+        for name in listing.names:
+            path = listing.root / name
+            if name in unavailable:
+                yield name, "a placeholder: more than five files have the same bytes"
+            else:
+                yield name, path if path.is_file() else "missing"
+
+    return decode_once(files, len(listing.names), image_shape, _fingerprint(listing, image_shape, placeholders))
+
+
+def decode_once(
+    files: Callable[[], Iterable[tuple[str, Path | bytes | str]]],
+    count: int,
+    image_shape: tuple[int, int, int],
+    fingerprint: str,
+) -> tuple[np.ndarray, np.ndarray, dict[str, str]]:
+    """Decode, convert and resize every file in parallel, or find it done under the fingerprint.
+
+    Args:
+        files: names, each with its path, its contents, or the reason why it is left out.
+        count: how many.
+        image_shape: (H, W, C) wanted.
+        fingerprint: name of the array, another one where anything differs.
+
+    Returns:
+        Images (N, H, W, C) uint8, a memory map; (N,) the positions that they are of; and the files that are skipped,
+        each with the reason.
+
+    Raises:
+        ValueError: no file can be decoded.
+    """
+    stem = _cache_folder() / fingerprint
     if not stem.with_suffix(".json").exists():
-        _decode_all(listing, image_shape, placeholders, stem)
+        _decode_all(files(), count, image_shape, stem)
     about = json.loads(stem.with_suffix(".json").read_text())
     kept = np.array(about["kept"], np.int64)
     if not len(kept):
-        raise ValueError(f"no file of {listing.root} can be decoded; {next(iter(about['skipped'].items()), '')}")
+        raise ValueError(f"no file can be decoded; {next(iter(about['skipped'].items()), '')}")
     images = np.load(stem.with_suffix(".npy"), mmap_mode="r")
     return images[: len(kept)], kept, about["skipped"]
 
@@ -105,27 +144,25 @@ def _fingerprint(listing: Listing, image_shape: tuple[int, int, int], placeholde
     return digest.hexdigest()[:32]
 
 
-def _decode_all(listing: Listing, image_shape: tuple[int, int, int], placeholders: bool, stem: Path) -> None:
+def _decode_all(
+    files: Iterable[tuple[str, Path | bytes | str]], count: int, image_shape: tuple[int, int, int], stem: Path
+) -> None:
     """Write the array, then the account of it, which says that the array is whole."""
 
-    def one(name: str) -> np.ndarray | str:
-        path = listing.root / name
+    def one(name: str, file: Path | bytes | str) -> tuple[str, np.ndarray | str]:
         try:
-            if not path.is_file():
-                return "missing"
-            return np.rint(read_image(str(path), image_shape)).astype(np.uint8)
+            if isinstance(file, str):
+                return name, file
+            contents = file if isinstance(file, bytes) else None
+            image = read_image(name if contents is not None else str(file), image_shape, contents)
+            return name, np.rint(image).astype(np.uint8)
         except ValueError as error:
-            return str(error)
+            return name, str(error)
 
     skipped, kept = {}, []
-    unavailable = _shared_bytes(listing) if placeholders else set()
     with atomic_path(stem.with_suffix(".npy")) as path:
-        shape = (len(listing.names), *image_shape)
-        images = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
-        for position, result in enumerate(_in_parallel(one, listing.names)):
-            name = listing.names[position]
-            if name in unavailable:
-                result = "a placeholder: more than five files have the same bytes"
+        images = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(count, *image_shape))
+        for position, (name, result) in enumerate(_in_parallel(one, files, count)):
             if isinstance(result, str):
                 skipped[name] = result
             else:
@@ -135,15 +172,14 @@ def _decode_all(listing: Listing, image_shape: tuple[int, int, int], placeholder
     write_json(stem.with_suffix(".json"), {"kept": kept, "skipped": skipped})
 
 
-def _in_parallel(work, names: Iterable[str], ahead: int = 256) -> Iterator[np.ndarray | str]:
+def _in_parallel(work: Callable[..., Any], items: Iterable[tuple], count: int, ahead: int = 256) -> Iterator[Any]:
     """Results in order, a bounded number of them ahead; Pillow decodes outside the interpreter's lock."""
     from rich.progress import track
 
-    names = list(names)
     waiting: collections.deque[concurrent.futures.Future] = collections.deque()
     with concurrent.futures.ThreadPoolExecutor(max(2, os.cpu_count() or 2)) as pool:
-        for name in track(names, "decoding images", disable=not sys.stderr.isatty()):
-            waiting.append(pool.submit(work, name))
+        for item in track(items, "decoding images", total=count, disable=not sys.stderr.isatty()):
+            waiting.append(pool.submit(work, *item))
             if len(waiting) >= ahead:
                 yield waiting.popleft().result()
         while waiting:

@@ -13,10 +13,11 @@ from dshgan_tf.config import RunConfig
 from dshgan_tf.data.folder import list_folder
 from dshgan_tf.data.listing import Listing
 from dshgan_tf.data.nuswide import list_nuswide
-from dshgan_tf.data.pictures import decode, find_shape
+from dshgan_tf.data.pictures import decode, find_shape, sample
 from dshgan_tf.data.protocols import Protocol, get_protocol, split
 from dshgan_tf.data.splits import PARTS, Splits, assemble, check_labels, checksum, multi_hot
 from dshgan_tf.data.table import list_table
+from dshgan_tf.data.tfds import read_tfds
 from dshgan_tf.preprocessing import check_images
 
 CIFAR10_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -71,16 +72,28 @@ class Source:
 
 
 DATASETS = ("digits", "cifar10", "folder", "table", "nuswide")
+TFDS = "tfds:"  # before the name of any data set of TensorFlow Datasets
 
 
-def read(name: str, data_dir: str | None = None, image_size: int | None = None, concepts: int = 21) -> Source:
+def read(
+    name: str,
+    data_dir: str | None = None,
+    image_size: int | None = None,
+    concepts: int = 21,
+    image_field: str = "image",
+    label_field: str = "label",
+) -> Source:
     """Read a data set by name.
 
     Args:
-        name: "digits", "cifar10", "folder" (one subfolder a class), "table" (CSV or Parquet) or "nuswide".
-        data_dir: where it lies: TFDS' folder for "cifar10", the folder of "folder" and "nuswide", the file of "table".
+        name: "digits", "cifar10", "folder" (one subfolder a class), "table" (CSV or Parquet), "nuswide", or "tfds:NAME"
+            for any data set of TensorFlow Datasets.
+        data_dir: where it lies: TFDS' folder for "cifar10" and "tfds:NAME", the folder of "folder" and "nuswide", the
+            file of "table".
         image_size: side that image files are resized to; None to choose (see `pictures.find_shape`).
         concepts: of "nuswide".
+        image_field: of "tfds:NAME", the feature with the image.
+        label_field: of "tfds:NAME", the feature with the label or labels.
 
     Returns:
         The data.
@@ -88,8 +101,11 @@ def read(name: str, data_dir: str | None = None, image_size: int | None = None, 
     Raises:
         ValueError: unknown name, no data_dir, or data that cannot be read.
     """
+    if name.startswith(TFDS):
+        return Source(*read_tfds(name.removeprefix(TFDS), data_dir, image_size, image_field, label_field))
     if name not in DATASETS:
-        raise ValueError(f"unknown data set {name!r}; choose from {', '.join(DATASETS)}, or use data.from_arrays")
+        known = ", ".join(DATASETS)
+        raise ValueError(f"unknown data set {name!r}; choose from {known}, tfds:NAME, or use data.from_arrays")
     if name == "digits":
         return Source(*read_digits())
     if name == "cifar10":
@@ -115,13 +131,17 @@ def read_files(listing: Listing, image_size: int | None = None, placeholders: bo
     Raises:
         ValueError: no file can be decoded.
     """
-    images, kept, skipped = decode(listing, find_shape(listing, image_size), placeholders)
+    looked_at = [listing.root / listing.names[position] for position in sample(len(listing.names))]
+    try:
+        images, kept, skipped = decode(listing, find_shape(looked_at, image_size), placeholders)
+    except ValueError as error:
+        raise ValueError(f"{listing.root}: {error}") from error
     return Source(images, listing.label_array()[kept], listing.class_names, {**listing.skipped, **skipped})
 
 
 def _protocol_of(name: str, protocol: str | None, source: Source) -> Protocol:
     """The protocol asked for, or the one that fits the data."""
-    if name in ("folder", "table"):
+    if name in ("folder", "table") or name.startswith(TFDS):
         if protocol not in (None, name):
             raise ValueError(f"protocol {protocol!r} is not for data set {name!r}; leave it out")
         counts = multi_hot(source.labels, len(source.class_names)).sum(axis=0)
@@ -140,6 +160,8 @@ def load(
     protocol: str | None = None,
     data_dir: str | None = None,
     image_size: int | None = None,
+    image_field: str = "image",
+    label_field: str = "label",
 ) -> Splits:
     """Load a data set by name and split it.
 
@@ -150,6 +172,8 @@ def load(
         protocol: name of the protocol; None for the one that fits the data set.
         data_dir: see `read`.
         image_size: see `read`.
+        image_field: see `read`.
+        label_field: see `read`.
 
     Returns:
         The splits.
@@ -159,7 +183,7 @@ def load(
     """
     if name in ("digits", "cifar10"):
         _protocol_of(name, protocol, None)  # before anything is read
-    source = read(name, data_dir, image_size, concepts=81 if protocol == "nuswide-81" else 21)
+    source = read(name, data_dir, image_size, 81 if protocol == "nuswide-81" else 21, image_field, label_field)
     chosen = _protocol_of(name, protocol, source)
     if labels_per_class is not None:
         chosen = dataclasses.replace(chosen, labels_per_class=labels_per_class)
@@ -168,7 +192,12 @@ def load(
 
 
 def read_splits(
-    path: str | Path, images: np.ndarray | None = None, labels: np.ndarray | None = None, data_dir: str | None = None
+    path: str | Path,
+    images: np.ndarray | None = None,
+    labels: np.ndarray | None = None,
+    data_dir: str | None = None,
+    image_field: str = "image",
+    label_field: str = "label",
 ) -> Splits:
     """Read back the split that a `splits.json` describes, whatever today's code would draw.
 
@@ -176,7 +205,9 @@ def read_splits(
         path: a file that holds `Splits.describe()`.
         images: (N, H, W, C) uint8 of a split made by `from_arrays`; named data sets are read again.
         labels: (N,) or (N, classes), likewise.
-        data_dir: TFDS folder for "cifar10"; None for `TFDS_DATA_DIR`.
+        data_dir: where a named data set lies, see `read`.
+        image_field: see `read`.
+        label_field: see `read`.
 
     Returns:
         The splits, their disjointness checked.
@@ -200,7 +231,8 @@ def read_splits(
     if images is None or labels is None:
         concepts = 81 if protocol == "nuswide-81" else 21
         height, width, _ = shape
-        source = read(dataset, data_dir, height if height == width else None, concepts)
+        side = height if height == width else None
+        source = read(dataset, data_dir, side, concepts, image_field, label_field)
         images, labels, all_names = source.images, source.labels, source.class_names
     else:
         all_names = names[0] + names[1]
@@ -252,7 +284,23 @@ def load_splits(config: RunConfig) -> Splits:
         config.protocol,
         config.data_dir,
         config.image_size,
+        config.image_field,
+        config.label_field,
     )
+
+
+def splits_of_run(workdir: Path) -> Splits:
+    """Read back the split of a run.
+
+    Args:
+        workdir: its folder, with `config.json` and `splits.json`.
+
+    Raises:
+        ValueError: as `read_splits`.
+    """
+    config = RunConfig.load(workdir / "config.json")
+    fields = {"image_field": config.image_field, "label_field": config.label_field}
+    return read_splits(workdir / "splits.json", data_dir=config.data_dir, **fields)
 
 
 def from_arrays(

@@ -1,0 +1,103 @@
+"""Any data set of TensorFlow Datasets by its name, all its splits pooled; its files are decoded by our own reader."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from dshgan_tf.data.pictures import decode_once, find_shape, sample
+
+
+def read_tfds(
+    name: str,
+    data_dir: str | None = None,
+    image_size: int | None = None,
+    image_field: str = "image",
+    label_field: str = "label",
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...], dict[str, str]]:
+    """Read a data set through `tfds.builder`; TFDS downloads what is not there.
+
+    Args:
+        name: as TFDS takes it, "mnist" or "mnist:3.0.1" for example.
+        data_dir: TFDS folder; None for `TFDS_DATA_DIR` or TFDS' default.
+        image_size: side that images are resized to; None to choose (see `pictures.find_shape`).
+        image_field: name of the feature with the image.
+        label_field: name of the feature with the label: a class, a sequence of classes, or a whole number; -1 is
+            unlabelled.
+
+    Returns:
+        Images (N, H, W, C) uint8, a memory map; class ids (N,) or multi-hot rows (N, L); L names; and the images that
+        cannot be decoded, named SPLIT/NUMBER, with the reason.
+
+    Raises:
+        ValueError: no such data set, no such fields, or fields of another kind.
+    """
+    import tensorflow_datasets as tfds
+
+    try:
+        builder = tfds.builder(name, data_dir=data_dir)
+        builder.download_and_prepare()
+        features = builder.info.features
+        _check(features, image_field, label_field)
+        only = {image_field: features[image_field], label_field: features[label_field]}
+    except Exception as error:  # TFDS raises whatever is wrong with a name, a folder or a download
+        raise ValueError(f"cannot read data set {name!r} of TFDS: {error}") from error
+
+    def examples() -> Iterator[tuple[str, bytes, Any]]:
+        for split in sorted(builder.info.splits):
+            dataset = builder.as_dataset(
+                split=split,
+                shuffle_files=False,
+                decoders=tfds.decode.PartialDecoding(only, {image_field: tfds.decode.SkipDecoding()}),
+                read_config=tfds.ReadConfig(interleave_cycle_length=1),
+            )
+            for number, example in enumerate(tfds.as_numpy(dataset)):
+                yield f"{split}/{number}", example[image_field], example[label_field]
+
+    count = sum(builder.info.splits[split].num_examples for split in builder.info.splits)
+    looked_at = set(sample(count))
+    raw_labels, some = [], []
+    for position, (_, contents, label) in enumerate(examples()):
+        raw_labels.append(label)
+        if position in looked_at:
+            some.append(contents)
+    shape = find_shape(some, image_size)
+    key = [builder.info.full_name, str(builder.data_dir), image_field, label_field, shape, count]
+    fingerprint = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]
+    images, kept, skipped = decode_once(lambda: (example[:2] for example in examples()), count, shape, fingerprint)
+    labels, names = _labels(raw_labels, features[label_field])
+    return images, labels[kept], names, skipped
+
+
+def _check(features: Any, image_field: str, label_field: str) -> None:
+    import tensorflow_datasets as tfds
+
+    for option, field in (("image_field", image_field), ("label_field", label_field)):
+        if field not in features:
+            raise ValueError(f"it has no field {field!r}; give one of {', '.join(features)} as {option}")
+    if not isinstance(features[image_field], tfds.features.Image):
+        raise ValueError(f"field {image_field!r} holds no images; give another image_field")
+    label = features[label_field]
+    inner = label.feature if isinstance(label, tfds.features.Sequence) else label
+    if inner.shape != () or not np.issubdtype(np.dtype(inner.np_dtype), np.integer):
+        raise ValueError(f"field {label_field!r} holds no classes; give another label_field")
+
+
+def _labels(raw: list[Any], feature: Any) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Ids or multi-hot rows, and the names of the classes."""
+    several = hasattr(feature, "feature")
+    inner = feature.feature if several else feature
+    names = tuple(getattr(inner, "names", None) or ())
+    if not names:
+        largest = max((int(np.max(label, initial=-1)) for label in raw), default=-1)
+        names = tuple(str(number) for number in range(largest + 1))
+    if not several:
+        return np.array([int(label) for label in raw], np.int64), names
+    rows = np.zeros((len(raw), len(names)), np.uint8)
+    for row, label in zip(rows, raw, strict=True):
+        row[np.asarray(label, np.int64)] = 1
+    return rows, names
