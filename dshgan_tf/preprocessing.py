@@ -132,13 +132,14 @@ def read_image(path: str, image_shape: tuple[int, int, int], contents: bytes | N
     Raises:
         ValueError: the file is missing, is no image or is too large; it names the file.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     height, width, channels = image_shape
     try:
         opened = Image.open(path if contents is None else io.BytesIO(contents))
     except Exception as error:  # Pillow's readers raise whatever a damaged file makes them stumble over
-        raise ValueError(f"cannot read {path} as an image ({error}); give a JPEG or PNG file") from error
+        reason = "of no known format" if isinstance(error, UnidentifiedImageError) else error
+        raise ValueError(f"cannot read {path} as an image ({reason}); give a JPEG or PNG file") from error
     with opened:
         if max(opened.size) > MAX_SIDE or opened.size[0] * opened.size[1] > MAX_PIXELS:
             raise ValueError(

@@ -155,9 +155,13 @@ def test_negatives_of_many_labels_share_none():
             assert negative.any() == (row.sum() < 4)
 
 
-def test_batch_larger_than_an_epoch_is_refused(digits):
-    with pytest.raises(ValueError, match=f"batch_size must be 1..{len(digits.unlabeled)} .*got 5000"):
-        dsh.data.triplets(digits, batch_size=5000)
+def test_fewer_images_than_a_batch_are_repeated():
+    order = TripletOrder(np.eye(3, dtype=np.float32), num_unlabeled=5, batch_size=12, seed=0)
+    labeled, unlabeled, _ = order.batch(1)
+    assert order.steps_per_epoch == 1
+    assert np.bincount(labeled).tolist() == [4, 4, 4] and sorted(np.bincount(unlabeled)) == [2, 2, 2, 3, 3]
+    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
+        TripletOrder(np.eye(3, dtype=np.float32), num_unlabeled=5, batch_size=0, seed=0)
 
 
 def test_all_labelled_repeats_them_as_unlabelled():

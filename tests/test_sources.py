@@ -1,6 +1,7 @@
 """Own data in every form: folders, tables, NUS-WIDE's own files; what is broken is named once and left out."""
 
 import dataclasses
+import io
 import json
 import random
 import struct
@@ -9,11 +10,13 @@ import zlib
 import numpy as np
 import pyarrow
 import pytest
+import tensorflow_datasets as tfds
 from PIL import Image
 from pyarrow import parquet
 from test_fuzz import damaged, try_all
 
 import dshgan_tf as dsh
+from dshgan_tf.data import PROTOCOLS, Protocol, splits_of_run
 from dshgan_tf.data.folder import list_folder
 from dshgan_tf.data.listing import Listing
 from dshgan_tf.data.nuswide import list_nuswide
@@ -187,36 +190,98 @@ def test_flickrs_placeholder_is_skipped(tmp_path):
     assert len(source.images) == len(source.labels) == 37 - len(gone)  # 0, 16 and 32 have no concept
 
 
-def write_tfds(data_dir, examples, several=False):
-    """A data set in TFDS' own files, as its users make them; images are given as files' contents."""
+def write_tfds(data_dir, files, several=False):
+    """A data set in TFDS' own files, as its users make them, of image files' contents, in two splits."""
     classes = tfds.features.ClassLabel(names=["red", "green", "blue"])
     features = {
         "picture": tfds.features.Image(shape=(None, None, 3), encoding_format="png"),
         "kind": tfds.features.Sequence(classes) if several else classes,
         "weight": np.float32,
     }
-    with tfds.testing.mock_fs() if False else contextlib.nullcontext():
-        tfds.dataset_builders.store_as_tfds_dataset(
-            name="own", version="1.0.0", data_dir=data_dir, features=tfds.features.FeaturesDict(features),
-            split_datasets={name: rows for name, rows in examples.items()},
-        )  # fmt: skip
 
+    def examples(first):
+        for i in range(first, len(files), 2):
+            kind = [i % 3] + ([2] if i % 3 == 0 else []) if several else i % 3
+            yield f"{i:05d}", {"picture": io.BytesIO(files[i]), "kind": kind, "weight": 1.0}
 
-def test_ten_kinds_of_broken_files_are_named_once_and_the_run_finishes(tmp_path, capsys):
-    root = write_folder(tmp_path / "data", each=60, unlabelled=20)
-    broken = write_broken(root / "class1")
-    config = dataclasses.replace(
-        PRESETS["folder"], data_dir=str(root), num_bits=8, width=4, steps=4, steps_per_epoch=2, batch_size=16
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name="own",
+        version="1.0.0",
+        data_dir=data_dir,
+        features=tfds.features.FeaturesDict(features),
+        split_datasets={"train": list(examples(0)), "test": list(examples(1))},
+        disable_shuffling=True,
     )
+
+
+def contents(image):
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_any_data_set_of_tfds(tmp_path, several):
+    write_tfds(tmp_path / "tfds", [contents(picture(i)) for i in range(30)], several)
+    fields = {"data_dir": str(tmp_path / "tfds"), "image_field": "picture", "label_field": "kind"}
+    source = read("tfds:own", **fields)
+    numbers = source.images[:, 0, 0, 0].astype(int)
+    np.testing.assert_array_equal(numbers, [*range(1, 30, 2), *range(0, 30, 2)])  # test, then train
+    assert source.class_names == ("red", "green", "blue") and isinstance(source.images, np.memmap)
+    if several:
+        ones = [[1, 0, 1], [0, 1, 0], [0, 0, 1]]
+        np.testing.assert_array_equal(source.labels, [ones[number % 3] for number in numbers])
+    else:
+        np.testing.assert_array_equal(source.labels, numbers % 3)
+    with pytest.raises(ValueError, match="no field 'image'; give one of kind, picture, weight as image_field"):
+        read("tfds:own", fields["data_dir"])
+    with pytest.raises(ValueError, match="'weight' holds no classes"):
+        read("tfds:own", **(fields | {"label_field": "weight"}))
+    with pytest.raises(ValueError, match="cannot read data set 'nothing' of TFDS: Dataset nothing not found"):
+        read("tfds:nothing", fields["data_dir"])
+
+
+def with_broken(form, root):
+    """190 good images and 10 broken ones, one of each kind, in a form; returns its flags and the broken ones' names."""
+    if form == "folder":
+        write_folder(root, each=60, unlabelled=10)
+        return {"data_dir": str(root)}, [f"class1/{name}" for name in write_broken(root / "class1")]
+    if form == "table":
+        write_folder(root, each=60, unlabelled=10)
+        names = write_broken(root / "class1")
+        lines = [f"{path.relative_to(root).as_posix()},{path.parent.name}\n" for path in root.rglob("class*/*.*")]
+        (root / "table.csv").write_text("path,labels\n" + "".join(sorted(lines)))
+        return {"data_dir": str(root / "table.csv")}, [f"class1/{name}" for name in names]
+    folder = root / "broken"
+    folder.mkdir(parents=True)
+    files = [(folder / name).read_bytes() for name in write_broken(folder)]
+    if form == "nuswide":
+        write_nuswide(root, 201)
+        broken = [f"actor/{i:04d}_{i}.jpg" for i in range(1, 201, 20)]
+        for name, content in zip(broken, files, strict=True):
+            (root / "Flickr" / name).write_bytes(content)
+        return {"data_dir": str(root), "labels_per_class": 10}, broken
+    good = [contents(picture(i)) for i in range(190)]
+    write_tfds(root, [*files, *good])
+    fields = {"dataset": "tfds:own", "image_field": "picture", "label_field": "kind"}
+    return {"data_dir": str(root), **fields}, [f"{split}/{i}" for split in ("train", "test") for i in range(5)]
+
+
+@pytest.mark.parametrize("form", ["folder", "table", "tfds", "nuswide"])
+def test_ten_kinds_of_broken_files_are_named_once_and_the_run_finishes(form, tmp_path, capsys, monkeypatch):
+    # The paper's numbers are for 2,100 queries: here 4 concepts of 201 images.
+    monkeypatch.setitem(PROTOCOLS, "nuswide-21", Protocol("nuswide-21", queries_per_class=5, labels_per_class=10))
+    flags, broken = with_broken(form, tmp_path / "data")
+    sizes = {"num_bits": 8, "width": 4, "steps": 4, "steps_per_epoch": 2, "batch_size": 16}
+    config = dataclasses.replace(PRESETS[form], **sizes, **flags)
     results = train_and_evaluate(config, tmp_path / "run", verbose=2)
     printed = capsys.readouterr().out
-    assert "3 classes, one label an image, 12 x 12 x 3" in printed and "10 files could not be used" in printed
-    skipped = json.loads((tmp_path / "run" / "splits.json").read_text())["skipped"]
-    assert sorted(skipped) == sorted(f"class1/{name}" for name in broken)
-    assert results["metrics"]["num_queries"] == 18 and results["protocol"] == "folder"
-    # The split is read back from the folder.
-    splits = dsh.data.read_splits(tmp_path / "run" / "splits.json", data_dir=str(root))
-    assert len(splits.database) == 162 and splits.image_shape == (12, 12, 3)
+    assert "10 files could not be used" in printed
+    assert sorted(json.loads((tmp_path / "run" / "splits.json").read_text())["skipped"]) == sorted(broken)
+    assert results["protocol"] == {"nuswide": "nuswide-21"}.get(form, form)
+    # The split is read back from the files.
+    splits = splits_of_run(tmp_path / "run")
+    assert len(splits.query) == results["metrics"]["num_queries"] and len(splits.query) + len(splits.database) >= 178
 
 
 def test_modes_and_sizes_are_converted(tmp_path):

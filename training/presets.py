@@ -36,7 +36,7 @@ FOLDER = RunConfig(preset="folder", dataset="folder", num_bits=48, steps=2500)
 TABLE = RunConfig(preset="table", dataset="table", num_bits=48, steps=2500)
 
 # dshgan-train tfds --dataset tfds:mnist --workdir runs/mnist
-# Any data set of TensorFlow Datasets; --image-field and --label-field name its features where they are not image and label.
+# Any data set of TensorFlow Datasets. --image-field and --label-field name its features, image and label by default.
 TFDS = RunConfig(preset="tfds", dataset="tfds:mnist", num_bits=48, steps=2500)
 
 # dshgan-train nuswide --data-dir <folder of NUS-WIDE> --workdir runs/nuswide
@@ -44,7 +44,8 @@ TFDS = RunConfig(preset="tfds", dataset="tfds:mnist", num_bits=48, steps=2500)
 NUSWIDE = RunConfig(preset="nuswide", dataset="nuswide", num_bits=48, steps=2500, top_k=5000)
 
 PRESETS = {
-    preset.preset: preset for preset in (SMOKE, DIGITS, DIGITS_PAPER, CIFAR10, CIFAR10_PAPER, FOLDER, TABLE, TFDS, NUSWIDE)
+    preset.preset: preset
+    for preset in (SMOKE, DIGITS, DIGITS_PAPER, CIFAR10, CIFAR10_PAPER, FOLDER, TABLE, TFDS, NUSWIDE)
 }
 
 

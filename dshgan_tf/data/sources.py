@@ -141,12 +141,13 @@ def read_files(listing: Listing, image_size: int | None = None, placeholders: bo
 
 def _protocol_of(name: str, protocol: str | None, source: Source) -> Protocol:
     """The protocol asked for, or the one that fits the data."""
-    if name in ("folder", "table") or name.startswith(TFDS):
-        if protocol not in (None, name):
+    own = TFDS.rstrip(":") if name.startswith(TFDS) else name
+    if own in ("folder", "table", "tfds"):
+        if protocol not in (None, own):
             raise ValueError(f"protocol {protocol!r} is not for data set {name!r}; leave it out")
         counts = multi_hot(source.labels, len(source.class_names)).sum(axis=0)
         # A tenth of the rarest class asks, at most 100 images; the rest of what has labels trains and is searched.
-        return Protocol(name, queries_per_class=int(np.clip(counts.min() // 10, 1, 100)), labels_per_class=None)
+        return Protocol(own, queries_per_class=int(np.clip(counts.min() // 10, 1, 100)), labels_per_class=None)
     chosen = get_protocol(protocol or ("nuswide-21" if name == "nuswide" else name))
     if chosen.name.split("-")[0] != name:
         raise ValueError(f"protocol {chosen.name!r} is not for data set {name!r}")

@@ -45,7 +45,8 @@ def read_tfds(
         _check(features, image_field, label_field)
         only = {image_field: features[image_field], label_field: features[label_field]}
     except Exception as error:  # TFDS raises whatever is wrong with a name, a folder or a download
-        raise ValueError(f"cannot read data set {name!r} of TFDS: {error}") from error
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ValueError(f"cannot read data set {name!r} of TFDS: {reason}") from error
 
     def examples() -> Iterator[tuple[str, bytes, Any]]:
         for split in sorted(builder.info.splits):

@@ -16,8 +16,8 @@ from dshgan_tf.preprocessing import to_network_range
 class TripletOrder:
     """Which images make batch t, and which labels their negatives have.
 
-    An epoch is one pass over the unlabelled images (over the labelled ones where there are none); the labelled ones
-    are repeated, each time in a new order.
+    An epoch is one pass over the unlabelled images (over the labelled ones where there are none), or one batch where
+    they are fewer; the labelled ones are repeated, each time in a new order.
 
     Args:
         label_rows: (n, L) float32 multi-hot rows of the labelled images.
@@ -26,16 +26,15 @@ class TripletOrder:
         seed: of the order.
 
     Raises:
-        ValueError: the batch is larger than one epoch.
+        ValueError: batch_size below 1.
     """
 
     def __init__(self, label_rows: np.ndarray, num_unlabeled: int, batch_size: int, seed: int) -> None:
-        pool = num_unlabeled or len(label_rows)
-        if not 1 <= batch_size <= pool:
-            raise ValueError(f"batch_size must be 1..{pool} (one epoch of images), got {batch_size}")
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         self.label_rows, self.batch_size, self.seed = label_rows, batch_size, seed
         self.num_unlabeled = num_unlabeled
-        self.steps_per_epoch = pool // batch_size
+        self.steps_per_epoch = max(1, (num_unlabeled or len(label_rows)) // batch_size)
         # Negatives are drawn as label sets, each as often as it occurs.
         self.label_sets, counts = np.unique(label_rows, axis=0, return_counts=True)
         self.set_weights = counts / counts.sum()
@@ -45,9 +44,8 @@ class TripletOrder:
         """Return (S, B) indices of labelled and of unlabelled images."""
         rng = np.random.default_rng([self.seed, epoch])
         size = self.steps_per_epoch * self.batch_size
-        passes = -(-size // len(self.label_rows))
-        labeled = np.concatenate([rng.permutation(len(self.label_rows)) for _ in range(passes)])[:size]
-        unlabeled = rng.permutation(self.num_unlabeled)[:size] if self.num_unlabeled else labeled
+        labeled = _passes(len(self.label_rows), size, rng)
+        unlabeled = _passes(self.num_unlabeled, size, rng) if self.num_unlabeled else labeled
         shape = (self.steps_per_epoch, self.batch_size)
         return labeled.reshape(shape), unlabeled.reshape(shape)
 
@@ -73,6 +71,11 @@ class TripletOrder:
         return negatives
 
 
+def _passes(count: int, size: int, rng: np.random.Generator) -> np.ndarray:
+    """Return `size` of `count` positions, all of them before any is repeated."""
+    return np.concatenate([rng.permutation(count) for _ in range(-(-size // count))])[:size]
+
+
 def triplets(splits: Splits, batch_size: int = 64, seed: int = 0, first_step: int = 0) -> tf.data.Dataset:
     """Return the training batches; every iteration, finished or not, takes the next epoch.
 
@@ -91,7 +94,7 @@ def triplets(splits: Splits, batch_size: int = 64, seed: int = 0, first_step: in
         float32 that shares no label with `label`, `unlabeled_image` (B, H, W, C) float32 in [-1, 1].
 
     Raises:
-        ValueError: batch_size larger than one epoch, first_step negative.
+        ValueError: batch_size below 1, first_step negative.
     """
     if first_step < 0:
         raise ValueError(f"first_step must be at least 0, got {first_step}")
