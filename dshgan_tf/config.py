@@ -136,8 +136,9 @@ class RunConfig:
         steps: training steps in all.
         steps_per_epoch: steps between two checkpoints, lines of metrics and validations.
         batch_size: triplets a step, over all replicas.
-        backbone: "small", or the name of a keras.applications model.
-        weights: of the backbone: None, "imagenet" or a file.
+        backbone: "small", the name of a keras.applications model, or a .keras file.
+        weights: of the application: None, "imagenet" or a file.
+        trained_layers: how many of the backbone's last layers with weights train; None for all, 0 to freeze it.
         width: channels at full resolution; None for the model's rule.
         norm: "batch", "sync_batch" (over all replicas) or "none".
         adversary: "classes", or "own" for a stream of its own (the paper's); see `DSHGAN`.
@@ -178,6 +179,7 @@ class RunConfig:
     batch_size: int = 64
     backbone: str = "small"
     weights: str | None = None
+    trained_layers: int | None = None
     width: int | None = None
     norm: Literal["batch", "sync_batch", "none"] = "batch"
     adversary: Literal["classes", "own"] = "classes"
@@ -205,6 +207,10 @@ class RunConfig:
         for name in ("seed", "split_seed", "order_seed", "weights_seed", "noise_seed"):
             value = getattr(self, name)
             _require(value is None or 0 <= value < 2**32, f"{name} must lie in 0..2^32-1, got {value}")
+        _require(
+            self.trained_layers is None or self.trained_layers >= 0,
+            f"trained_layers must be at least 0 or left out, got {self.trained_layers}",
+        )
         _require(self.logical_devices >= 0, f"logical_devices must be at least 0, got {self.logical_devices}")
         _require(
             not self.logical_devices or self.strategy == "mirrored",

@@ -13,18 +13,20 @@ import tensorflow as tf
 from keras import ops
 
 from dshgan_tf.augmentation import NUM_DRAWS, augment, distort
+from dshgan_tf.backbones import describe_file
 from dshgan_tf.config import Objective
 from dshgan_tf.deployed import Deployed
 from dshgan_tf.fitting import Fitted
-from dshgan_tf.metrics import BitImbalance, QuantizationError, TripletAccuracy, sample_diversity
+from dshgan_tf.metrics import sample_diversity
 from dshgan_tf.networks import build_encoder, build_generator
-from dshgan_tf.non_finite import is_broken, remember, undo
+from dshgan_tf.non_finite import is_broken, undo
 from dshgan_tf.normalization import frozen_statistics
 from dshgan_tf.optimizers import default_encoder_optimizer, default_generator_optimizer
 from dshgan_tf.pseudo_labels import pseudo_labels
-from dshgan_tf.replicas import global_mean, global_size, own_rows
+from dshgan_tf.replicas import global_size, own_rows
 from dshgan_tf.saving import Saved
 from dshgan_tf.terms import Term, encoder_terms, generator_terms
+from dshgan_tf.tracking import Tracked
 
 Tensors = dict[str, Any]
 NEVER = 2**31 - 1  # steps
@@ -42,7 +44,7 @@ def _dtype_policy(name: str) -> Iterator[None]:
 
 
 @keras.saving.register_keras_serializable(package="dshgan_tf")
-class DSHGAN(Fitted, Deployed, Saved, keras.Model):
+class DSHGAN(Fitted, Deployed, Saved, Tracked, keras.Model):
     """Learn binary codes from few labelled and many unlabelled images with a conditional GAN.
 
     The encoder is a shared CNN with a hash, an adversary and a classification stream. A training example is a triplet
@@ -56,8 +58,9 @@ class DSHGAN(Fitted, Deployed, Saved, keras.Model):
         gan: False trains the same encoder on the labelled images only: the baseline.
         synthetic: False leaves the generator and the adversary out and keeps every other use of unlabelled images.
         multi_label: whether an image may have several labels (sigmoid instead of softmax).
-        backbone: "small", or the name of a `keras.applications` model.
-        weights: of the backbone: None, "imagenet" or a file.
+        backbone: "small", the name of a `keras.applications` model, or a `.keras` file (see `backbones.describe_file`).
+        weights: of the application: None, "imagenet" or a file.
+        trained_layers: how many of the backbone's last layers with weights train; None for all, 0 to freeze it.
         width: channels of trunk and generator at full resolution; None for 32 up to 16 pixels a side, 16 above.
         noise_dim: size of the generator's noise.
         norm: "batch", "sync_batch" (statistics over all replicas) or "none".
@@ -87,8 +90,9 @@ class DSHGAN(Fitted, Deployed, Saved, keras.Model):
         gan: bool = True,
         synthetic: bool = True,
         multi_label: bool = False,
-        backbone: str = "small",
+        backbone: str | dict[str, Any] = "small",
         weights: str | None = None,
+        trained_layers: int | None = None,
         width: int | None = None,
         noise_dim: int = 64,
         norm: str = "batch",
@@ -101,8 +105,12 @@ class DSHGAN(Fitted, Deployed, Saved, keras.Model):
         for name, value, least in (("num_bits", num_bits, 1), ("num_classes", num_classes, 2)):
             if not isinstance(value, int | np.integer) or value < least:
                 raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
-        if weights is not None and backbone == "small":
-            raise ValueError(f"weights={weights!r} needs a keras.applications backbone; give its name as backbone")
+        if backbone == "small" and (weights is not None or trained_layers is not None):
+            raise ValueError("weights and trained_layers need a pretrained backbone; give its name or file as backbone")
+        if isinstance(backbone, str) and backbone.endswith(".keras"):
+            if weights is not None:
+                raise ValueError(f"backbone {backbone} has its own weights; leave weights={weights!r} out")
+            backbone, weights = describe_file(backbone), backbone
         for name, value in (("noise_dim", noise_dim), ("width", width)):
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
@@ -123,6 +131,7 @@ class DSHGAN(Fitted, Deployed, Saved, keras.Model):
             "synthetic": synthetic,
             "multi_label": multi_label,
             "backbone": backbone,
+            "trained_layers": trained_layers,
             "width": width,
             "noise_dim": noise_dim,
             "norm": norm,
@@ -152,7 +161,7 @@ class DSHGAN(Fitted, Deployed, Saved, keras.Model):
 
     def _build_networks(self, weights: str | None) -> None:
         a = self._arguments
-        names = ("image_shape", "num_bits", "num_classes", "backbone", "width", "norm", "adversary")
+        names = ("image_shape", "num_bits", "num_classes", "backbone", "trained_layers", "width", "norm", "adversary")
         shared = {name: a[name] for name in names}
         self.encoder = build_encoder(**shared, weights=weights)
         with _dtype_policy(keras.config.floatx()):  # what encodes is never rounded to 16 bits, and exports as it is
@@ -164,27 +173,6 @@ class DSHGAN(Fitted, Deployed, Saved, keras.Model):
             self.generator = build_generator(self.image_shape, self.num_classes, self.noise_dim, a["width"], a["norm"])
         elif a["adversary"] == "own":
             self.encoder.get_layer("adversary").trainable = False  # nothing teaches it
-
-    def _create_trackers(self) -> None:
-        """Make a tracker for every term that the objective has, so that what is off logs nothing."""
-        objective = self.objective
-        names = ["encoder_loss", "classification_loss", "accuracy"]
-        self.code_metrics = {"quantization_error": QuantizationError(), "bit_imbalance": BitImbalance()}
-        if objective.real_triplet_weight:
-            names += ["real_triplet_loss"]
-        if self.gan and objective.pseudo_label_weight:
-            names += ["pseudo_label_loss", "pseudo_label_rate"]
-            names += ["pseudo_triplet_loss"] if objective.real_triplet_weight else []
-            names += ["balance_loss"] if objective.balance_weight and not self.multi_label else []
-        if self.generator is not None:
-            names += ["triplet_loss", "adversary_loss", "synthetic_classification_loss"]
-            names += ["generator_loss", "generator_triplet_loss", "generator_adversary_loss"]
-            names += ["generator_classification_loss", "real_score", "synthetic_score"]
-            names += ["generator_diversity_loss"] if objective.diversity_weight else []
-            names += ["real_accuracy", "synthetic_accuracy", "synthetic_diversity"]
-            self.code_metrics["triplet_accuracy"] = TripletAccuracy()
-        self.trackers = {name: keras.metrics.Mean(name=name) for name in names}
-        self.non_finite_updates = keras.metrics.Sum(name="non_finite_updates")
 
     # Keras' surface ---------------------------------------------------------------------------------------------
 
@@ -228,11 +216,6 @@ class DSHGAN(Fitted, Deployed, Saved, keras.Model):
             self.generator_optimizer = prepare(generator_optimizer, self.generator)
         # The encoder's optimizer is `model.optimizer`: left out, Keras would put a dummy there.
         super().compile(optimizer=self.encoder_optimizer, auto_scale_loss=False, **kwargs)
-
-    @property
-    def metrics(self) -> list[keras.metrics.Metric]:
-        """Every metric that `fit` resets at an epoch's start and logs."""
-        return [*self.trackers.values(), *self.code_metrics.values(), self.non_finite_updates]
 
     def call(self, inputs: Any, training: bool = False) -> Tensors:
         """Return the streams for images in [-1, 1] (or a batch of `triplets`): as deployed, or as trained."""
@@ -289,13 +272,6 @@ class DSHGAN(Fitted, Deployed, Saved, keras.Model):
         optimizer.apply(gradients, network.trainable_variables)
         undo(before, broken)
         self.non_finite_updates.update_state(broken / tf.distribute.get_replica_context().num_replicas_in_sync)
-
-    def _remember_records(self, network: keras.Model) -> list[Any]:
-        """What an update records beside the weights, to be undone: statistics of batches, and metrics."""
-        if not self.skip_non_finite:
-            return []
-        metrics = [*self.trackers.values(), *self.code_metrics.values()]
-        return remember([*network.non_trainable_variables, *(v for metric in metrics for v in metric.variables)])
 
     def synthesise(self, data: Tensors, training: bool) -> tuple[Any, Any, Any]:
         """Make the synthetic members of a batch's triplets, x+ = G(z, labels) and x- = G(z', other labels).
@@ -389,41 +365,13 @@ class DSHGAN(Fitted, Deployed, Saved, keras.Model):
         images = augment(images, draws)
         return distort(images, draws) if strong else images
 
-    def _weigh(self, total: str, terms: dict[str, Term]) -> Any:
-        """Track every term under its own name; return this replica's share of their weighted sum."""
-        loss = 0.0
-        for name, term in terms.items():
-            self.trackers[name].update_state(term.values)
-            loss = loss + ops.cast(term.weight, term.values.dtype) * global_mean(term.values)
-        self.trackers[total].update_state(loss * tf.distribute.get_replica_context().num_replicas_in_sync)
-        return loss
-
     def _update_average(self) -> None:
         """Let the deployed weights follow the trained ones; faster at first, when an average would be mostly old."""
         step = ops.cast(self.encoder_optimizer.iterations, "float32")
         decay = ops.minimum(self.objective.ema_decay, step / (step + 10.0))
-        for average, weight in zip(self.average_encoder.variables, self.encoder.variables, strict=True):
+        for average, weight in zip(self.average_encoder.weights, self.encoder.weights, strict=True):
             keep = ops.cast(decay, average.dtype)
             average.assign(keep * average + (1 - keep) * ops.convert_to_tensor(weight))
-
-    def _track(self, streams: dict[str, Tensors], labels: Tensors) -> None:
-        """Update the metrics that are no loss terms."""
-        codes = streams["real"]["relaxed_codes"]
-        self.code_metrics["quantization_error"].update_state(codes)
-        self.code_metrics["bit_imbalance"].update_state(codes)
-        best = ops.one_hot(ops.argmax(streams["real"]["class_logits"], axis=-1), self.num_classes)
-        self.trackers["accuracy"].update_state(ops.sum(best * ops.cast(labels["real"], best.dtype), axis=-1))
-        if "unlabeled" in labels:
-            self.trackers["pseudo_label_rate"].update_state(ops.max(labels["unlabeled"], axis=-1))
-        if self.generator is not None:
-            positive, negative = ops.split(streams["synthetic"]["relaxed_codes"], 2)
-            self.code_metrics["triplet_accuracy"].update_state(self._anchors(codes), positive, negative)
-            real = streams["unlabeled"]["adversary_logits"]
-            synthetic = streams["synthetic"]["adversary_logits"]
-            self.trackers["real_score"].update_state(ops.sigmoid(real))
-            self.trackers["synthetic_score"].update_state(ops.sigmoid(synthetic))
-            self.trackers["real_accuracy"].update_state(ops.cast(real > 0, "float32"))
-            self.trackers["synthetic_accuracy"].update_state(ops.cast(synthetic < 0, "float32"))
 
 
 def load_model(path: str | os.PathLike[str]) -> DSHGAN:

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from dshgan_tf.backbones import application_trunk, file_trunk
 from dshgan_tf.normalization import FusedBatchNormalization
 
 SMALLEST_GRID = 4  # the trunk ends, and the generator starts, at about 4 x 4 cells
@@ -66,59 +67,13 @@ def small_trunk(images: Any, width: int, norm: str) -> Any:
     return layers.Concatenate(name="features")([mean, maximum])
 
 
-@keras.saving.register_keras_serializable(package="dshgan_tf")
-class ApplicationInput(layers.Layer):
-    """Turn [-1, 1] into what a `keras.applications` model expects: its own preprocessing, on RGB 0..255.
-
-    Args:
-        module: name of the module under `keras.applications`, for example "resnet_v2".
-        **kwargs: as in `keras.layers.Layer`.
-    """
-
-    def __init__(self, module: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.module = module
-
-    def call(self, images: Any) -> Any:
-        """Return (B, H, W, 3) in the backbone's range."""
-        if images.shape[-1] == 1:
-            images = ops.repeat(images, 3, axis=-1)
-        return getattr(keras.applications, self.module).preprocess_input((images + 1.0) * 127.5)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {**super().get_config(), "module": self.module}
-
-
-def application_trunk(images: Any, name: str, weights: str | None) -> Any:
-    """Trunk by the name of a `keras.applications` model.
-
-    Args:
-        images: (B, H, W, C) symbolic input in [-1, 1].
-        name: for example "MobileNetV2"; the model's own preprocessing is applied.
-        weights: None (random), "imagenet" (downloaded by Keras) or the path of a weights file.
-
-    Returns:
-        (B, F) features.
-
-    Raises:
-        ValueError: no such model.
-    """
-    build = getattr(keras.applications, name, None)
-    if not callable(build):
-        known = sorted(n for n in dir(keras.applications) if n[0].isupper())
-        raise ValueError(f"unknown backbone {name!r}; use 'small' or one of keras.applications: {', '.join(known)}")
-    module = build.__module__.rsplit(".", 1)[-1]
-    backbone = build(include_top=False, weights=weights, input_shape=(*images.shape[1:3], 3), pooling="avg")
-    return backbone(ApplicationInput(module, name="application_input")(images))
-
-
 def build_encoder(
     image_shape: tuple[int, int, int],
     num_bits: int,
     num_classes: int,
-    backbone: str = "small",
+    backbone: str | dict[str, Any] = "small",
     weights: str | None = None,
+    trained_layers: int | None = None,
     width: int = 16,
     norm: str = "batch",
     adversary: str = "classes",
@@ -129,8 +84,10 @@ def build_encoder(
         image_shape: (H, W, C), C 1 or 3.
         num_bits: K, at least 1.
         num_classes: L, at least 2.
-        backbone: "small", or the name of a `keras.applications` model.
+        backbone: "small", the name of a `keras.applications` model, or a description by `backbones.describe_file`.
         weights: of the backbone: None, "imagenet" or a file.
+        trained_layers: how many of the backbone's last layers with weights train, the others stay as they are; None
+            for all, 0 for none.
         width: channels of the small trunk's stem.
         norm: "batch", "sync_batch" (statistics over all replicas) or "none".
         adversary: "own" for a stream of its own (the paper's), or "classes": P(real) is the evidence for any class,
@@ -152,8 +109,10 @@ def build_encoder(
     images = keras.Input(image_shape, name="images")
     if backbone == "small":
         features = small_trunk(images, width, norm)
+    elif isinstance(backbone, dict):
+        features = file_trunk(images, backbone, weights, trained_layers)
     else:
-        features = application_trunk(images, backbone, weights)
+        features = application_trunk(images, backbone, weights, trained_layers)
     # The heads compute in float32 under mixed precision: a bit is a comparison with 0.5.
     precision = "float64" if keras.config.floatx() == "float64" else "float32"
     hash_logits = layers.Dense(num_bits, dtype=precision, name="hash")(features)

@@ -11,10 +11,10 @@ ROOT = Path(__file__).parent.parent
 
 LAYERS = [
     {"files"},
-    {"config", "codes", "losses", "batch_losses", "preprocessing", "decoding"},
+    {"config", "codes", "losses", "batch_losses", "preprocessing", "decoding", "backbones"},
     {"networks", "normalization", "augmentation", "schedules", "replicas", "pseudo_labels", "terms", "optimizers"},
     {"data", "retrieval", "pairs", "ranking", "counting", "metrics", "code_statistics"},
-    {"deployed", "saving", "fitting", "non_finite"},
+    {"deployed", "saving", "fitting", "non_finite", "tracking"},
     {"model", "callbacks", "index", "watchdogs"},
     {"__init__"},
 ]

@@ -210,19 +210,6 @@ def test_networks_fit_small_images_of_any_size(shape):
     assert model.encode(np.zeros((2, *shape), np.uint8)).shape == (2, 1)
 
 
-def test_a_keras_application_is_a_backbone(tmp_path):
-    arguments = {"num_bits": 8, "num_classes": 3, "image_shape": (32, 32, 1), "backbone": "MobileNetV2"}
-    model = dsh.DSHGAN(**arguments)
-    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 1), np.uint8)
-    inner = next(layer for layer in model.encoder.layers if isinstance(layer, keras.Model))
-    inner.save_weights(tmp_path / "backbone.weights.h5")
-    keras.utils.set_random_seed(99)
-    again = dsh.DSHGAN(**arguments, weights=str(tmp_path / "backbone.weights.h5"))
-    loaded = next(layer for layer in again.encoder.layers if isinstance(layer, keras.Model))
-    assert all(equal(values(inner.weights), values(loaded.weights)))
-    assert again.encode(images).shape == (2, 1)
-
-
 def test_mixed_precision_trains_with_losses_in_float32(digits):
     policy = keras.config.dtype_policy()
     try:

@@ -191,6 +191,7 @@ def build(config: RunConfig, splits: Splits) -> dsh.DSHGAN:
         multi_label=splits.multi_label,
         backbone=config.backbone,
         weights=config.weights,
+        trained_layers=config.trained_layers,
         width=config.width,
         adversary=config.adversary,
         norm=config.norm,

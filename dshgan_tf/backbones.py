@@ -1,0 +1,140 @@
+"""Trunks that others have trained: models of `keras.applications` by name, or any model in a `.keras` file.
+
+Each gets the pixels it was trained on: its own preprocessing is part of the graph, so it is the same in training, in
+serving and on the device.
+"""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+
+@keras.saving.register_keras_serializable(package="dshgan_tf")
+class ApplicationInput(layers.Layer):
+    """Turn [-1, 1] into what a `keras.applications` model expects: its own preprocessing, on RGB 0..255.
+
+    Args:
+        module: name of the module under `keras.applications`, for example "resnet_v2".
+        **kwargs: as in `keras.layers.Layer`.
+    """
+
+    def __init__(self, module: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.module = module
+
+    def call(self, images: Any) -> Any:
+        """Return (B, H, W, 3) in the backbone's range."""
+        if images.shape[-1] == 1:
+            images = ops.repeat(images, 3, axis=-1)
+        return getattr(keras.applications, self.module).preprocess_input((images + 1.0) * 127.5)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "module": self.module}
+
+
+def application_trunk(images: Any, name: str, weights: str | None, trained_layers: int | None = None) -> Any:
+    """Trunk by the name of a `keras.applications` model.
+
+    Args:
+        images: (B, H, W, C) symbolic input in [-1, 1].
+        name: for example "MobileNetV2"; the model's own preprocessing is applied.
+        weights: None (random), "imagenet" (downloaded by Keras) or the path of a file, `.weights.h5` or `.keras`.
+        trained_layers: how many of its last layers with weights train; None for all.
+
+    Returns:
+        (B, F) features.
+
+    Raises:
+        ValueError: no such model, or weights that are not its.
+    """
+    build = getattr(keras.applications, name, None)
+    if not callable(build):
+        known = sorted(n for n in dir(keras.applications) if n[0].isupper())
+        raise ValueError(f"unknown backbone {name!r}; use 'small' or one of keras.applications: {', '.join(known)}")
+    module = build.__module__.rsplit(".", 1)[-1]
+    try:
+        backbone = build(include_top=False, weights=weights, input_shape=(*images.shape[1:3], 3), pooling="avg")
+    except Exception as error:  # Keras raises whatever a size or a file makes it stumble over
+        size = "x".join(map(str, images.shape[1:3]))
+        raise ValueError(f"cannot build backbone {name!r} for {size} pixels, weights={weights!r}: {error}") from error
+    freeze(backbone, trained_layers)
+    return backbone(ApplicationInput(module, name="application_input")(images))
+
+
+def describe_file(path: str | Path) -> dict[str, Any]:
+    """Describe a model in a `.keras` file, so that it can be built again without the file.
+
+    Args:
+        path: a file that Keras saved: one image in, as 0..255 (preprocessing belongs into the model, as layers), and
+            features (B, F) or a grid of them (B, h, w, F) out.
+
+    Returns:
+        Keras' serialised form of the model; its weights stay in the file.
+
+    Raises:
+        ValueError: no such file, no model that is safe to load, or not one input and one output.
+    """
+    try:
+        backbone = keras.models.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises whatever a damaged file makes it stumble over
+        raise ValueError(f"cannot load backbone {path} ({error}); give a .keras file without Lambda layers") from error
+    single = isinstance(backbone, keras.Model) and len(backbone.inputs) == len(backbone.outputs) == 1
+    if not single or len(backbone.inputs[0].shape) != 4 or len(backbone.outputs[0].shape) not in (2, 4):
+        raise ValueError(f"backbone {path} must turn one image into one row or grid of features; cut its head off")
+    return keras.saving.serialize_keras_object(backbone)
+
+
+def file_trunk(images: Any, description: dict[str, Any], weights: str | None, trained_layers: int | None = None) -> Any:
+    """Trunk by a model from a `.keras` file.
+
+    Args:
+        images: (B, H, W, C) symbolic input in [-1, 1].
+        description: by `describe_file`.
+        weights: the file, or None for random ones.
+        trained_layers: how many of its last layers with weights train; None for all.
+
+    Returns:
+        (B, F) features; the mean over the grid where the model has one.
+
+    Raises:
+        ValueError: images that the model does not take.
+    """
+    backbone = keras.saving.deserialize_keras_object(copy.deepcopy(description), safe_mode=True)  # Keras empties it
+    if weights is not None:
+        backbone.load_weights(weights)
+    freeze(backbone, trained_layers)
+    pixels = layers.Rescaling(127.5, 127.5, name="backbone_pixels")(images)
+    wanted = tuple(backbone.inputs[0].shape[1:])
+    if wanted[-1] == 3 and images.shape[-1] == 1:
+        pixels = layers.Concatenate(name="backbone_channels")([pixels] * 3)
+    if any(side not in (None, given) for side, given in zip(wanted, pixels.shape[1:], strict=True)):
+        raise ValueError(
+            f"the backbone takes images of {wanted}, the data have {tuple(images.shape[1:])}; give --image-size"
+        )
+    features = backbone(pixels)
+    return features if len(features.shape) == 2 else layers.GlobalAveragePooling2D(name="backbone_pool")(features)
+
+
+def freeze(backbone: keras.Model, trained_layers: int | None) -> None:
+    """Leave all but the last layers as they are; a frozen batch normalisation keeps its statistics.
+
+    Args:
+        backbone: the model.
+        trained_layers: how many of its last layers with weights train; None for all.
+
+    Raises:
+        ValueError: it has fewer.
+    """
+    if trained_layers is None:
+        return
+    weighted = [layer for layer in backbone._flatten_layers(include_self=False) if layer._trainable_variables]
+    if not 0 <= trained_layers <= len(weighted):
+        raise ValueError(f"the backbone has {len(weighted)} layers with weights, got trained_layers={trained_layers}")
+    for layer in weighted[: len(weighted) - trained_layers]:
+        layer.trainable = False

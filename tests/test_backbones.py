@@ -1,0 +1,135 @@
+"""Pretrained trunks: by the name of an application or from a file, frozen or not, the same wherever they run."""
+
+import keras
+import numpy as np
+import pytest
+
+import dshgan_tf as dsh
+from export.held_out import HeldOut
+from export.saved_model import export_saved_model
+from export.tflite import export_tflite
+
+SHAPE = (32, 32, 1)
+ABOUT = {"class_names": ["a", "b", "c"], "dataset": "noise", "run": "test"}
+
+
+def inner(encoder):
+    return next(layer for layer in encoder.layers if isinstance(layer, keras.Model))
+
+
+@pytest.fixture(scope="module")
+def splits():
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (90, *SHAPE), np.uint8)
+    return dsh.data.from_arrays(images, np.arange(90) % 3, queries_per_class=10, labels_per_class=4)
+
+
+@pytest.fixture
+def file(tmp_path):
+    """A model that somebody trained: its own preprocessing within, colour images in, a grid out."""
+    keras.utils.set_random_seed(3)
+    pixels = keras.Input((32, 32, 3))
+    x = keras.layers.Rescaling(1 / 255)(pixels)
+    for i in range(3):
+        x = keras.layers.Conv2D(4, 3, 2, activation="relu", name=f"conv{i}")(x)
+        x = keras.layers.BatchNormalization(name=f"norm{i}")(x)
+    model = keras.Model(pixels, x)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.set_weights([np.random.default_rng(1).uniform(0.5, 1.5, w.shape) for w in layer.get_weights()])
+    model.save(tmp_path / "backbone.keras")
+    return tmp_path / "backbone.keras"
+
+
+def test_a_file_gets_the_pixels_it_was_trained_on(file, splits, tmp_path):
+    backbone = keras.models.load_model(file)
+    model = dsh.DSHGAN(8, 3, SHAPE, backbone=str(file))
+    images = splits.query.images
+    features = backbone(np.repeat(images, 3, axis=-1).astype(np.float32)).numpy().mean(axis=(1, 2))
+    kernel, bias = model.average_encoder.get_layer("hash").get_weights()
+    expected = 1 / (1 + np.exp(-(features @ kernel + bias)))
+    np.testing.assert_allclose(model.predict_streams(images)["relaxed_codes"], expected, atol=1e-5)
+    # It is saved whole: the backbone's file is no longer needed.
+    model.compile()
+    model.save(tmp_path / "model.keras")
+    file.unlink()
+    again = dsh.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(again.encode(images), model.encode(images))
+
+
+@pytest.mark.parametrize(("trained_layers", "moved"), [(None, 6), (3, 3), (0, 0)])
+def test_frozen_layers_stay_to_the_bit(file, splits, tmp_path, trained_layers, moved):
+    model = dsh.DSHGAN(8, 3, SHAPE, backbone=str(file), trained_layers=trained_layers, width=2)
+    model.compile()
+    before = {layer.name: layer.get_weights() for layer in inner(model.encoder).layers if layer.weights}
+    model.fit(dsh.data.triplets(splits, 6), steps_per_epoch=2, verbose=0)
+    changed = [
+        name
+        for name, weights in before.items()
+        if any((a != b).any() for a, b in zip(weights, inner(model.encoder).get_layer(name).get_weights(), strict=True))
+    ]
+    assert changed == list(before)[6 - moved :]
+    model.save(tmp_path / "model.keras")
+    again = dsh.load_model(tmp_path / "model.keras")
+    assert len(again.encoder.trainable_variables) == len(model.encoder.trainable_variables)
+    np.testing.assert_array_equal(again.encode(splits.query.images), model.encode(splits.query.images))
+
+
+def test_an_application_by_name_with_weights_from_a_file(splits, tmp_path):
+    keras.utils.set_random_seed(5)
+    arguments = {"input_shape": (32, 32, 3), "include_top": False, "pooling": "avg"}
+    theirs = keras.applications.MobileNetV2(weights=None, **arguments)
+    for name in ("theirs.weights.h5", "theirs.keras"):
+        theirs.save_weights(tmp_path / name) if name.endswith("h5") else theirs.save(tmp_path / name)
+        model = dsh.DSHGAN(8, 3, SHAPE, backbone="MobileNetV2", weights=str(tmp_path / name), trained_layers=0)
+        for a, b in zip(theirs.weights, inner(model.average_encoder).weights, strict=True):
+            np.testing.assert_array_equal(a, b)
+    images = splits.query.images[:4]
+    pixels = np.repeat(images, 3, axis=-1).astype(np.float32)
+    features = theirs.predict(keras.applications.mobilenet_v2.preprocess_input(pixels), verbose=0)
+    kernel, bias = model.average_encoder.get_layer("hash").get_weights()
+    expected = 1 / (1 + np.exp(-(features @ kernel + bias)))
+    np.testing.assert_allclose(model.predict_streams(images)["relaxed_codes"], expected, atol=1e-5)
+    trained = sorted(variable.path for variable in model.encoder.trainable_variables)
+    assert trained == ["classification/bias", "classification/kernel", "hash/bias", "hash/kernel"]
+
+
+@pytest.mark.parametrize("backbone", ["file", "ResNet50V2"])
+def test_preprocessing_is_the_same_in_serving_and_on_the_device(file, splits, tmp_path, backbone):
+    keras.utils.set_random_seed(4)
+    model = dsh.DSHGAN(16, 3, SHAPE, backbone=str(file) if backbone == "file" else backbone, gan=False)
+    held_out = HeldOut.from_splits(model, splits)
+    _, served = export_saved_model(model, tmp_path / "served", held_out, ABOUT)
+    on_device = export_tflite(model, tmp_path / "edge", held_out, ABOUT, ("float32",))
+    for check in [*served, *on_device]:
+        assert check.parity.different == 0, check.name
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"backbone": "none.keras"}, "cannot load backbone none.keras"),
+        ({"backbone": "ResNet9"}, "unknown backbone 'ResNet9'"),
+        ({"backbone": "MobileNetV2", "weights": "none.h5"}, "cannot build backbone 'MobileNetV2'"),
+        ({"backbone": "VGG16", "trained_layers": 99}, "13 layers with weights, got trained_layers=99"),
+        ({"trained_layers": 1}, "need a pretrained backbone"),
+        ({"weights": "imagenet"}, "need a pretrained backbone"),
+    ],
+)
+def test_what_cannot_be_a_backbone_is_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        dsh.DSHGAN(8, 3, SHAPE, **change)
+
+
+def test_files_that_are_no_backbone_are_refused(file, tmp_path):
+    with pytest.raises(ValueError, match="takes images of .32, 32, 3., the data have .16, 16, 3."):
+        dsh.DSHGAN(8, 3, (16, 16, 3), backbone=str(file))
+    with pytest.raises(ValueError, match="has its own weights"):
+        dsh.DSHGAN(8, 3, SHAPE, backbone=str(file), weights="imagenet")
+    pixels = keras.Input((32, 32, 3))
+    for name, layer in (("rows", keras.layers.Reshape((32 * 32, 3))), ("unsafe", keras.layers.Lambda(lambda x: x))):
+        keras.Model(pixels, layer(pixels)).save(tmp_path / f"{name}.keras")
+    with pytest.raises(ValueError, match="one row or grid of features"):
+        dsh.DSHGAN(8, 3, SHAPE, backbone=str(tmp_path / "rows.keras"))
+    with pytest.raises(ValueError, match="without Lambda layers"):
+        dsh.DSHGAN(8, 3, SHAPE, backbone=str(tmp_path / "unsafe.keras"))
