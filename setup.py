@@ -24,6 +24,7 @@ setup(
         "console_scripts": [
             "dshgan-train=training.train:main",
             "dshgan-tune=training.tune:main",
+            "dshgan-generate=training.generate:main",
             "dshgan-evaluate=training.evaluate:main",
             "dshgan-export=export.cli:main",
             "dshgan-encode=export.search:encode_main",

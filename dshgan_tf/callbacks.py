@@ -56,6 +56,20 @@ class RetrievalEvaluation(keras.callbacks.Callback):
             logs["val_map"] = result["map"]
 
 
+def enlarge(images: np.ndarray, zoom: int | None = None) -> np.ndarray:
+    """Repeat pixels.
+
+    Args:
+        images: (N, H, W, C) uint8.
+        zoom: how often; None for about 32 pixels a side at least.
+
+    Returns:
+        (N, zoom H, zoom W, C) uint8.
+    """
+    zoom = zoom or max(1, 32 // images.shape[1])
+    return images.repeat(zoom, axis=1).repeat(zoom, axis=2)
+
+
 def tile(images: np.ndarray, columns: int, gap: int = 2) -> np.ndarray:
     """Lay images out in a grid on white.
 
@@ -103,8 +117,7 @@ class SampleGrid(keras.callbacks.Callback):
             return
         labels = np.repeat(np.arange(self.model.num_classes), self.columns)
         images = self.model.generate(labels)
-        zoom = self.zoom or max(1, 32 // images.shape[1])
-        grid = tile(images.repeat(zoom, axis=1).repeat(zoom, axis=2), self.columns)
+        grid = tile(enlarge(images, self.zoom), self.columns)
         write_png(self.directory / f"samples-{epoch + 1:04d}.png", grid)
         if self.log_dir is not None:
             writer = tf.summary.create_file_writer(str(self.log_dir))

@@ -27,6 +27,7 @@ class Objective:
     Args:
         generator_loss: "saturating" (the paper's: minimise log(1 - P(real))) or "non_saturating" (-log P(real)).
         margin: triplet margin in squared Hamming distance; None means a quarter of the number of bits.
+        graded_margin: margin of the triplets mined among real images times the share of labels in common.
         triplet_weight: weight of the real-synthetic triplet loss.
         adversary_weight: weight of the adversary loss.
         classification_weight: weight of the classification loss on real labelled images.
@@ -51,6 +52,7 @@ class Objective:
 
     generator_loss: GeneratorLoss = "non_saturating"
     margin: float | None = None
+    graded_margin: bool = False
     triplet_weight: float = 0.1
     adversary_weight: float = 1.0
     classification_weight: float = 1.0
@@ -136,6 +138,8 @@ class RunConfig:
         steps: training steps in all.
         steps_per_epoch: steps between two checkpoints, lines of metrics and validations.
         batch_size: triplets a step, over all replicas.
+        sampling: of the labelled images: "uniform", each as often as any other, or "balanced", each class as often as
+            any other.
         backbone: "small", the name of a keras.applications model, or a .keras file.
         weights: of the application: None, "imagenet" or a file.
         trained_layers: how many of the backbone's last layers with weights train; None for all, 0 to freeze it.
@@ -177,6 +181,7 @@ class RunConfig:
     steps: int = 1200
     steps_per_epoch: int = 100
     batch_size: int = 64
+    sampling: Literal["uniform", "balanced"] = "uniform"
     backbone: str = "small"
     weights: str | None = None
     trained_layers: int | None = None

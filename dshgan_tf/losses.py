@@ -43,7 +43,9 @@ def triplet_loss(anchor: Any, positive: Any, negative: Any, margin: float) -> An
     return ops.relu(margin - squared_distance(anchor, negative) + squared_distance(anchor, positive))
 
 
-def batch_triplet_loss(anchors: Any, anchor_labels: Any, others: Any, other_labels: Any, margin: float) -> Any:
+def batch_triplet_loss(
+    anchors: Any, anchor_labels: Any, others: Any, other_labels: Any, margin: float, graded: bool = False
+) -> Any:
     """Triplets mined within a batch: for each anchor the mean over its violated triplets.
 
     Every image that shares a label is a positive, every one that shares none a negative. The anchor may be among
@@ -55,6 +57,8 @@ def batch_triplet_loss(anchors: Any, anchor_labels: Any, others: Any, other_labe
         others: (M, K) float in [0, 1].
         other_labels: (M, L) multi-hot float; a row of zeros belongs to no triplet.
         margin: positive float, in squared distance.
+        graded: take `margin` times the share of labels that anchor and positive have in common (of those that either
+            has), so that an image that shares more lies closer. With one label an image this changes nothing.
 
     Returns:
         (A,) float: mean of max(0, m - d(a, n) + d(a, p)) over the triplets where it is positive, 0 where none is.
@@ -66,9 +70,13 @@ def batch_triplet_loss(anchors: Any, anchor_labels: Any, others: Any, other_labe
     # |a - b|^2 by the binomial formula: (A, M) by one matrix product. Rounding may go below 0.
     squares = ops.sum(ops.square(anchors), -1)[:, None] + ops.sum(ops.square(others), -1)[None, :]
     distances = ops.relu(squares - 2 * ops.matmul(anchors, ops.transpose(others)))
-    similar = ops.cast(ops.matmul(anchor_labels, ops.transpose(other_labels)) > 0.5, distances.dtype)
+    shared = ops.matmul(anchor_labels, ops.transpose(other_labels))
+    similar = ops.cast(shared > 0.5, distances.dtype)
     labelled = ops.cast(ops.sum(anchor_labels, -1) > 0.5, distances.dtype)[:, None]
     known = ops.cast(ops.sum(other_labels, -1) > 0.5, distances.dtype)[None, :] * labelled
+    if graded:
+        either = ops.sum(anchor_labels, -1)[:, None] + ops.sum(other_labels, -1)[None, :] - shared
+        margin = (margin * shared / ops.maximum(either, 1))[:, :, None]
     hinge = ops.relu(margin - distances[:, None, :] + distances[:, :, None])  # (A, positive, negative)
     valid = (similar * known)[:, :, None] * ((1 - similar) * known)[:, None, :]
     hinge = hinge * valid

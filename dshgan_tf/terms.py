@@ -28,7 +28,8 @@ def encoder_terms(
     Args:
         streams: the encoder's outputs for "real" (B labelled images) and, where there are any, "unlabeled" (B) and
             "synthetic" (2 A, those of A anchors: all x+, then all x-).
-        labels: label rows for each of these; those of "unlabeled" are pseudo-labels, zeros where not confident.
+        labels: label rows for each of these; those of "unlabeled" are pseudo-labels, zeros where not confident. The
+            mean of those of "frequency" is how frequent the labels are.
         objective: the weights.
         ramp: factor in [0, 1] of the terms that rest on synthetic images or on pseudo-labels.
         margin: of the triplets.
@@ -49,7 +50,7 @@ def encoder_terms(
     }
     if objective.real_triplet_weight:
         terms["real_triplet_loss"] = Term(
-            objective.real_triplet_weight, _mined(codes, labels["real"], [(codes, labels["real"])], margin)
+            objective.real_triplet_weight, _mined(codes, labels["real"], [(codes, labels["real"])], margin, objective)
         )
     if "unlabeled" in streams and objective.pseudo_label_weight:
         unlabeled = streams["unlabeled"]
@@ -60,14 +61,14 @@ def encoder_terms(
             confident * losses.classification_loss(labels["unlabeled"], unlabeled["class_logits"], multi_label),
         )
         if objective.balance_weight and not multi_label:  # labels that are not exclusive have no shares that sum to 1
-            prior = ops.mean(gather_rows(labels["real"]), axis=0)
+            prior = ops.mean(gather_rows(labels["frequency"]), axis=0)
             balance = losses.balance_loss(gather_rows(unlabeled["class_logits"]), prior)
             terms["balance_loss"] = Term(objective.balance_weight * ramp, ops.broadcast_to(balance, (1,)))
         if objective.real_triplet_weight:
             others = [(codes, labels["real"]), (unlabeled["relaxed_codes"], labels["unlabeled"])]
             terms["pseudo_triplet_loss"] = Term(
                 weight * objective.real_triplet_weight,
-                _mined(unlabeled["relaxed_codes"], labels["unlabeled"], others, margin),
+                _mined(unlabeled["relaxed_codes"], labels["unlabeled"], others, margin, objective),
             )
     if "synthetic" in streams:
         synthetic = streams["synthetic"]
@@ -134,10 +135,10 @@ def generator_terms(
     return terms
 
 
-def _mined(anchors: Any, anchor_labels: Any, others: list[tuple[Any, Any]], margin: float) -> Any:
+def _mined(anchors: Any, anchor_labels: Any, others: list[tuple[Any, Any]], margin: float, objective: Objective) -> Any:
     """Triplets among the real images of the global batch, so that replicas mine what one device would."""
     codes, labels = (ops.concatenate([gather_rows(part) for part in parts]) for parts in zip(*others, strict=True))
-    return losses.batch_triplet_loss(anchors, anchor_labels, codes, labels, margin)
+    return losses.batch_triplet_loss(anchors, anchor_labels, codes, labels, margin, objective.graded_margin)
 
 
 def _adversary(streams: dict[str, Tensors]) -> Any:

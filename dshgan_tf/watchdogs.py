@@ -28,6 +28,7 @@ class StopOnNonFinite(keras.callbacks.Callback):
         splits: the data.
         batch_size: of the batches that the model trains on.
         seed: of their order.
+        sampling: as in `data.triplets`.
         checkpoints: returns the checkpoints there are, oldest first.
 
     Raises:
@@ -35,12 +36,17 @@ class StopOnNonFinite(keras.callbacks.Callback):
     """
 
     def __init__(
-        self, splits: Splits, batch_size: int = 64, seed: int = 0, checkpoints: Callable[[], Sequence[Path]] = list
+        self,
+        splits: Splits,
+        batch_size: int = 64,
+        seed: int = 0,
+        sampling: str = "uniform",
+        checkpoints: Callable[[], Sequence[Path]] = list,
     ) -> None:
         super().__init__()
         self.splits, self.checkpoints = splits, checkpoints
         rows = splits.multi_hot(splits.labeled.labels)
-        self._order = TripletOrder(rows, len(splits.unlabeled), batch_size, seed)
+        self._order = TripletOrder(rows, len(splits.unlabeled), batch_size, seed, sampling)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Raise where the step's updates were counted as not finite."""

@@ -94,7 +94,7 @@ def test_an_application_by_name_with_weights_from_a_file(splits, tmp_path):
     assert trained == ["classification/bias", "classification/kernel", "hash/bias", "hash/kernel"]
 
 
-@pytest.mark.parametrize("backbone", ["file", "ResNet50V2"])
+@pytest.mark.parametrize("backbone", ["file", "VGG16"])
 def test_preprocessing_is_the_same_in_serving_and_on_the_device(file, splits, tmp_path, backbone):
     keras.utils.set_random_seed(4)
     model = dsh.DSHGAN(16, 3, SHAPE, backbone=str(file) if backbone == "file" else backbone, gan=False)

@@ -10,6 +10,7 @@ import dshgan_tf as dsh
 from dshgan_tf.data import Part, Protocol, TripletOrder
 from dshgan_tf.data.protocols import split
 from dshgan_tf.data.splits import PARTS, checksum
+from dshgan_tf.data.triplets import balanced_shares
 
 
 def arrays(images=60, classes=3, seed=0):
@@ -155,6 +156,29 @@ def test_negatives_of_many_labels_share_none():
             assert negative.any() == (row.sum() < 4)
 
 
+def test_balanced_sampling_draws_every_class_equally_often():
+    ids = np.repeat([0, 1, 2], [80, 15, 5])
+    rows = np.eye(3, dtype=np.float32)[ids]
+    order = TripletOrder(rows, num_unlabeled=600, batch_size=60, seed=0, sampling="balanced")
+    drawn = np.concatenate([order.batch(step)[0] for step in range(10)])
+    np.testing.assert_allclose(np.bincount(ids[drawn]), 200, atol=5)
+    # Within a class all images are drawn equally often, and every batch has some of each class.
+    counts = np.bincount(drawn, minlength=100)
+    assert set(counts[:80]) == {2, 3} and set(counts[80:95]) <= {13, 14} and set(counts[95:]) == {40}
+    assert all(np.bincount(ids[order.batch(step)[0]], minlength=3).min() > 5 for step in range(10))
+    # Several labels: 8 images of a alone, 1 of a and b. Of 18 draws, b's half is the one image's, which is a's as well.
+    rows = np.array([[1, 0]] * 8 + [[1, 1]], np.float32)
+    np.testing.assert_allclose(balanced_shares(rows), [1 / 18] * 8 + [10 / 18])
+    # What unlabelled images are to be predicted as is not what is drawn, but how frequent the classes are.
+    images = np.zeros((130, 4, 4, 1), np.uint8)
+    splits = dsh.data.from_arrays(images, np.repeat([0, 1, 2], [90, 25, 15]), 5, None)
+    batch = next(iter(dsh.data.triplets(splits, batch_size=6, sampling="balanced")))
+    frequency = np.bincount(splits.labeled.labels) / len(splits.labeled)
+    np.testing.assert_allclose(batch["label_frequency"], np.tile(frequency, (6, 1)), rtol=1e-6)
+    with pytest.raises(ValueError, match="'balanced', got 'odd'"):
+        TripletOrder(rows, 0, 4, 0, sampling="odd")
+
+
 def test_fewer_images_than_a_batch_are_repeated():
     order = TripletOrder(np.eye(3, dtype=np.float32), num_unlabeled=5, batch_size=12, seed=0)
     labeled, unlabeled, _ = order.batch(1)
@@ -162,6 +186,13 @@ def test_fewer_images_than_a_batch_are_repeated():
     assert np.bincount(labeled).tolist() == [4, 4, 4] and sorted(np.bincount(unlabeled)) == [2, 2, 2, 3, 3]
     with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
         TripletOrder(np.eye(3, dtype=np.float32), num_unlabeled=5, batch_size=0, seed=0)
+
+
+def test_rows_by_names(digits):
+    rows = digits.rows_named(["3", "0|9"])
+    assert rows.tolist() == [[0, 0, 0, 1, 0, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 0, 0, 0, 0, 1]]
+    with pytest.raises(ValueError, match="no class 'x'; there are 0, 1, 2"):
+        digits.rows_named(["x"])
 
 
 def test_all_labelled_repeats_them_as_unlabelled():

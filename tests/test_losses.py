@@ -14,22 +14,24 @@ def test_triplet_loss_by_hand():
     assert ops.convert_to_numpy(losses.triplet_loss(anchor, positive, negative, 3.0)) == [2.0]
 
 
-def brute_force_mined(anchors, anchor_labels, others, other_labels, margin):
+def brute_force_mined(anchors, anchor_labels, others, other_labels, margin, graded=False):
     result = []
     for a, la in zip(anchors, anchor_labels, strict=True):
         values = []
         for p, lp in zip(others, other_labels, strict=True):
             for n, ln in zip(others, other_labels, strict=True):
                 if la @ lp > 0 and la.any() and ln.any() and la @ ln == 0:
-                    value = margin - ((a - n) ** 2).sum() + ((a - p) ** 2).sum()
+                    share = (la * lp).sum() / np.maximum(la, lp).sum() if graded else 1
+                    value = margin * share - ((a - n) ** 2).sum() + ((a - p) ** 2).sum()
                     if value > 0:
                         values.append(value)
         result.append(np.mean(values) if values else 0.0)
     return np.array(result)
 
 
+@pytest.mark.parametrize("graded", [False, True])
 @pytest.mark.parametrize("multi_label", [False, True])
-def test_mined_triplets_equal_brute_force(multi_label):
+def test_mined_triplets_equal_brute_force(multi_label, graded):
     rng = np.random.default_rng(0)
     anchors, others = rng.random((5, 6)), rng.random((9, 6))
     if multi_label:
@@ -39,8 +41,10 @@ def test_mined_triplets_equal_brute_force(multi_label):
         anchor_labels, other_labels = np.eye(3)[rng.integers(0, 3, 5)], np.eye(3)[rng.integers(0, 3, 9)]
         other_labels[4] = 0  # an image without a label belongs to no triplet
         anchor_labels[1] = 0
-    got = losses.batch_triplet_loss(anchors, anchor_labels, others, other_labels, margin=1.5)
-    expected = brute_force_mined(anchors, anchor_labels, others, other_labels, 1.5)
+    got = losses.batch_triplet_loss(anchors, anchor_labels, others, other_labels, 1.5, graded)
+    expected = brute_force_mined(anchors, anchor_labels, others, other_labels, 1.5, graded)
+    plain = brute_force_mined(anchors, anchor_labels, others, other_labels, 1.5)
+    assert np.array_equal(plain, expected) == (not graded or not multi_label)  # one label: nothing to grade
     np.testing.assert_allclose(ops.convert_to_numpy(got), expected, rtol=1e-5)
     assert expected.any()
 

@@ -143,7 +143,9 @@ def _callbacks(config: RunConfig, workdir: Path, splits: Splits, whole: bool) ->
         "tensorboard": keras.callbacks.TensorBoard(tensorboard, write_graph=False),
         "gan": WatchTheGan(),
         "checkpoint": checkpoint,
-        "non_finite": StopOnNonFinite(splits, config.batch_size, config.seeds["order"], checkpoint.find),
+        "non_finite": StopOnNonFinite(
+            splits, config.batch_size, config.seeds["order"], config.sampling, checkpoint.find
+        ),
         "signal": StopOnSignal(checkpoint),
     }
     if config.non_finite == "skip":
@@ -153,7 +155,7 @@ def _callbacks(config: RunConfig, workdir: Path, splits: Splits, whole: bool) ->
 
 def _batches(config: RunConfig, splits: Splits, first_step: int) -> tf.data.Dataset:
     """Batches are a pure function of seed and step: a resumed run sees what the other would have seen."""
-    return dsh.data.triplets(splits, config.batch_size, config.seeds["order"], first_step=first_step)
+    return dsh.data.triplets(splits, config.batch_size, config.seeds["order"], first_step, config.sampling)
 
 
 def _evaluate(config: RunConfig, model: dsh.DSHGAN, splits: Splits, workdir: Path) -> dict[str, Any]:

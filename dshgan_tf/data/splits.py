@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -119,6 +120,26 @@ class Splits:
     def multi_hot(self, labels: np.ndarray) -> np.ndarray:
         """Return labels as (N, L) float32 multi-hot rows; an id of -1 is a row of zeros."""
         return multi_hot(labels, self.num_classes)
+
+    def rows_named(self, names: Sequence[str]) -> np.ndarray:
+        """Return label rows for names, for `DSHGAN.generate` for example.
+
+        Args:
+            names: N of them, each of one class, or of several with `|` between them: "sky|clouds".
+
+        Returns:
+            (N, L) uint8 multi-hot.
+
+        Raises:
+            ValueError: no such class.
+        """
+        rows = np.zeros((len(names), self.num_classes), np.uint8)
+        for row, name in zip(rows, names, strict=True):
+            for label in name.split("|"):
+                if label not in self.class_names:
+                    raise ValueError(f"no class {label!r}; there are {', '.join(self.class_names)}")
+                row[self.class_names.index(label)] = 1
+        return rows
 
     @property
     def searched_names(self) -> tuple[str, ...]:

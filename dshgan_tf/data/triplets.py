@@ -24,27 +24,37 @@ class TripletOrder:
         num_unlabeled: unlabelled images; 0 makes the labelled ones play their part.
         batch_size: B.
         seed: of the order.
+        sampling: of the labelled images: "uniform", each as often as any other, or "balanced", each class as often as
+            any other (an image with several labels counts for each in equal parts), so that rare classes are repeated.
 
     Raises:
-        ValueError: batch_size below 1.
+        ValueError: batch_size below 1, or another sampling.
     """
 
-    def __init__(self, label_rows: np.ndarray, num_unlabeled: int, batch_size: int, seed: int) -> None:
+    def __init__(
+        self, label_rows: np.ndarray, num_unlabeled: int, batch_size: int, seed: int, sampling: str = "uniform"
+    ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        if sampling not in ("uniform", "balanced"):
+            raise ValueError(f"sampling must be 'uniform' or 'balanced', got {sampling!r}")
         self.label_rows, self.batch_size, self.seed = label_rows, batch_size, seed
         self.num_unlabeled = num_unlabeled
         self.steps_per_epoch = max(1, (num_unlabeled or len(label_rows)) // batch_size)
         # Negatives are drawn as label sets, each as often as it occurs.
         self.label_sets, counts = np.unique(label_rows, axis=0, return_counts=True)
         self.set_weights = counts / counts.sum()
+        self._shares = balanced_shares(label_rows) if sampling == "balanced" else None
         self._epoch = functools.lru_cache(maxsize=2)(self._draw_epoch)
 
     def _draw_epoch(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         """Return (S, B) indices of labelled and of unlabelled images."""
         rng = np.random.default_rng([self.seed, epoch])
         size = self.steps_per_epoch * self.batch_size
-        labeled = _passes(len(self.label_rows), size, rng)
+        if self._shares is None:
+            labeled = _passes(len(self.label_rows), size, rng)
+        else:
+            labeled = _by_shares(self._shares, size, rng)
         unlabeled = _passes(self.num_unlabeled, size, rng) if self.num_unlabeled else labeled
         shape = (self.steps_per_epoch, self.batch_size)
         return labeled.reshape(shape), unlabeled.reshape(shape)
@@ -76,7 +86,31 @@ def _passes(count: int, size: int, rng: np.random.Generator) -> np.ndarray:
     return np.concatenate([rng.permutation(count) for _ in range(-(-size // count))])[:size]
 
 
-def triplets(splits: Splits, batch_size: int = 64, seed: int = 0, first_step: int = 0) -> tf.data.Dataset:
+def balanced_shares(label_rows: np.ndarray) -> np.ndarray:
+    """Return how often each image is drawn where every class is drawn equally often.
+
+    Args:
+        label_rows: (n, L) multi-hot; a row of zeros is never drawn.
+
+    Returns:
+        (n,) float, sum 1.
+    """
+    of_class = label_rows / np.maximum(label_rows.sum(axis=0), 1)  # each class in equal parts over its images
+    shares = of_class.sum(axis=1)
+    return shares / shares.sum()
+
+
+def _by_shares(shares: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    """Return `size` positions, each as often as its share to within one (systematic sampling), in random order."""
+    order = rng.permutation(len(shares))
+    places = (np.arange(size) + rng.random()) / size
+    drawn = np.searchsorted(np.cumsum(shares[order]), places, side="right")
+    return rng.permutation(order[np.minimum(drawn, len(shares) - 1)])
+
+
+def triplets(
+    splits: Splits, batch_size: int = 64, seed: int = 0, first_step: int = 0, sampling: str = "uniform"
+) -> tf.data.Dataset:
     """Return the training batches; every iteration, finished or not, takes the next epoch.
 
     The synthetic members of a triplet are made in the training step, because the generator changes at every step.
@@ -88,10 +122,12 @@ def triplets(splits: Splits, batch_size: int = 64, seed: int = 0, first_step: in
         batch_size: B, over all replicas.
         seed: of the order.
         first_step: batch to start at, at least 0; a resumed run gives the number of steps already done.
+        sampling: as in `TripletOrder`.
 
     Returns:
         Dataset of dicts: `image` (B, H, W, C) float32 in [-1, 1], `label` (B, L) float32, `negative_label` (B, L)
-        float32 that shares no label with `label`, `unlabeled_image` (B, H, W, C) float32 in [-1, 1].
+        float32 that shares no label with `label`, `unlabeled_image` (B, H, W, C) float32 in [-1, 1]; and with balanced
+        sampling `label_frequency` (B, L), in every row how frequent the labels are, since `label` does not tell.
 
     Raises:
         ValueError: batch_size below 1, first_step negative.
@@ -99,7 +135,7 @@ def triplets(splits: Splits, batch_size: int = 64, seed: int = 0, first_step: in
     if first_step < 0:
         raise ValueError(f"first_step must be at least 0, got {first_step}")
     rows = splits.multi_hot(splits.labeled.labels)
-    order = TripletOrder(rows, len(splits.unlabeled), batch_size, seed)
+    order = TripletOrder(rows, len(splits.unlabeled), batch_size, seed, sampling)
     unlabeled_images = splits.unlabeled.images if order.num_unlabeled else splits.labeled.images
     epoch_starts = itertools.count(first_step, order.steps_per_epoch)
 
@@ -116,6 +152,8 @@ def triplets(splits: Splits, batch_size: int = 64, seed: int = 0, first_step: in
             tensor.set_shape((batch_size, *(splits.image_shape if is_image else (splits.num_classes,))))
             if is_image:
                 batch[name] = to_network_range(tf.cast(tensor, tf.float32))
+        if sampling == "balanced":
+            batch["label_frequency"] = tf.repeat(tf.constant(rows.mean(axis=0))[None], batch_size, axis=0)
         return batch
 
     def next_epoch(_: tf.Tensor) -> tf.data.Dataset:
