@@ -1,6 +1,6 @@
 # make quickstart   the main job on digits: train with and without the GAN, compare, export, search
 # make test         the whole test suite
-# make soak         kill twenty runs at random moments; each must end as if it had not been
+# make soak         kill twenty runs at random moments, each must end as if it had not been; load 1,000 odd models
 # make lint         style
 PYTHON ?= python3.11
 BIN := .venv/bin
@@ -27,7 +27,7 @@ test: .venv/installed
 	$(BIN)/python -m pytest
 
 soak: .venv/installed
-	DSHGAN_KILLS=20 $(BIN)/python -m pytest tests/test_survival.py -k killed -s
+	DSHGAN_KILLS=20 DSHGAN_MODELS=1000 $(BIN)/python -m pytest tests/test_survival.py tests/test_fuzz.py -k "killed or odd_models" -s
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -30,6 +30,8 @@ from dshgan_tf.tracking import Tracked
 
 Tensors = dict[str, Any]
 NEVER = 2**31 - 1  # steps
+# Least and most of sizes: a file from elsewhere that asks for more memory than anybody has is refused before it gets it.
+BOUNDS = {"num_bits": (1, 4096), "num_classes": (2, 100_000), "noise_dim": (1, 4096), "width": (1, 512)}
 
 
 @contextlib.contextmanager
@@ -102,18 +104,18 @@ class DSHGAN(Fitted, Deployed, Saved, Tracked, keras.Model):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        for name, value, least in (("num_bits", num_bits, 1), ("num_classes", num_classes, 2)):
-            if not isinstance(value, int | np.integer) or value < least:
-                raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+        given = {"num_bits": num_bits, "num_classes": num_classes, "noise_dim": noise_dim, "width": width}
+        for name, (least, most) in BOUNDS.items():
+            value = given[name]
+            whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+            if not (whole and least <= value <= most) and not (name == "width" and value is None):
+                raise ValueError(f"{name} must be a whole number in {least}..{most}, got {value!r}")
         if backbone == "small" and (weights is not None or trained_layers is not None):
             raise ValueError("weights and trained_layers need a pretrained backbone; give its name or file as backbone")
         if isinstance(backbone, str) and backbone.endswith(".keras"):
             if weights is not None:
                 raise ValueError(f"backbone {backbone} has its own weights; leave weights={weights!r} out")
             backbone, weights = describe_file(backbone), backbone
-        for name, value in (("noise_dim", noise_dim), ("width", width)):
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
         if norm not in ("batch", "sync_batch", "none"):
             raise ValueError(f"norm must be 'batch', 'sync_batch' or 'none', got {norm!r}")
         if adversary not in ("classes", "own"):

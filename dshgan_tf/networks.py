@@ -11,12 +11,13 @@ from keras import layers, ops
 from dshgan_tf.backbones import application_trunk, file_trunk
 from dshgan_tf.normalization import FusedBatchNormalization
 
+LARGEST_SIDE = 1024  # pixels
 SMALLEST_GRID = 4  # the trunk ends, and the generator starts, at about 4 x 4 cells
 
 
 def _check_image_shape(image_shape: tuple[int, int, int]) -> None:
-    if len(image_shape) != 3 or min(image_shape) < 1:
-        raise ValueError(f"image_shape must be (height, width, channels), each at least 1, got {image_shape}")
+    if len(image_shape) != 3 or min(image_shape) < 1 or max(image_shape) > LARGEST_SIDE:
+        raise ValueError(f"image_shape must be (height, width, channels), each in 1..{LARGEST_SIDE}, got {image_shape}")
     if image_shape[2] not in (1, 3):
         raise ValueError(f"images have 1 (grey) or 3 (RGB) channels, got {image_shape[2]}; convert them")
 

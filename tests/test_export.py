@@ -3,7 +3,9 @@ import dataclasses
 import hashlib
 import json
 import os
+import random
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -12,9 +14,11 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
+from test_fuzz import odd_json, try_all
 
 import dshgan_tf as dsh
 from export import cli, search
+from export.edge.hash_images import Encoder
 from export.parity import Floor, compare
 from training.presets import PRESETS
 from training.runner import train_and_evaluate
@@ -133,6 +137,24 @@ def test_every_variant_reaches_its_floor(edge, trained, images, tmp_path):
         assert sidecar["sha256"] == hashlib.sha256((edge / name).read_bytes()).hexdigest()
     sizes = [(edge / name).stat().st_size for name in report]
     assert sizes[0] > 1.4 * sizes[1] and sizes[1] > sizes[2] and sizes[0] > 1.9 * sizes[3]
+
+
+def test_a_thousand_odd_sidecars_are_refused_by_name(edge, tmp_path):
+    rng = random.Random(9)
+    for ending in ("tflite", "json"):
+        shutil.copy(edge / f"encoder_int8.{ending}", tmp_path / f"encoder_int8.{ending}")
+    encoder, path = Encoder(tmp_path / "encoder_int8.tflite"), tmp_path / "encoder_int8.json"
+    told = encoder.sidecar()
+    size = -(-told["num_bits"] // 8)
+
+    def read(path):
+        about = encoder.sidecar()
+        assert -(-about["num_bits"] // 8) == size and about["image_shape"] == told["image_shape"]
+
+    try_all(path, (odd_json(told, rng) for _ in range(1000)), read)
+    path.write_text(json.dumps(told | {"sha256": "0" * 64}))
+    with pytest.raises(ValueError, match="does not describe"):
+        encoder.sidecar()
 
 
 def test_int8_is_int8_by_channel_within_and_bytes_without(edge):

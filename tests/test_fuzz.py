@@ -3,8 +3,10 @@
 import dataclasses
 import io
 import json
+import os
 import random
 import warnings
+import zipfile
 
 import numpy as np
 import pytest
@@ -194,3 +196,37 @@ def test_damaged_models_are_refused(model, tmp_path):
         (tmp_path / "odd.keras").write_bytes(cut)
         with pytest.raises(ValueError, match="cannot load .*odd.keras"):
             dsh.load_model(tmp_path / "odd.keras")
+
+
+def test_odd_models_are_refused_or_load(tmp_path):
+    # Each that loads is built, so there are fewer; `make soak` tries 1,000.
+    times = int(os.environ.get("DSHGAN_MODELS", "60"))
+    model = dsh.DSHGAN(num_bits=4, num_classes=3, image_shape=(4, 4, 1), width=1, noise_dim=2)
+    model.compile()
+    model.save(tmp_path / "good.keras")
+    with zipfile.ZipFile(tmp_path / "good.keras") as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    config, rng = json.loads(members["config.json"]), random.Random(8)
+
+    def archives():
+        for _ in range(times):
+            buffer = io.BytesIO()
+            with zipfile.ZipFile(buffer, "w") as archive:
+                for name, content in (members | {"config.json": odd_json(config, rng)}).items():
+                    archive.writestr(name, content)
+            yield buffer.getvalue()
+
+    def load(path):
+        loaded = dsh.load_model(path)
+        size = -(-loaded.num_bits // 8)
+        assert loaded.encode(np.zeros((2, *loaded.image_shape), np.uint8)).shape == (2, size)
+
+    assert 0 < try_all(tmp_path / "odd.keras", archives(), load) < times
+
+
+@pytest.mark.parametrize(
+    "change", [{"width": 10**9}, {"num_bits": 10**9}, {"image_shape": (10**6, 10**6, 3)}, {"num_classes": True}]
+)
+def test_sizes_that_no_machine_has_are_refused_before_they_are_made(change):
+    with pytest.raises(ValueError, match=f"{next(iter(change))} must be"):
+        dsh.DSHGAN(**({"num_bits": 4, "num_classes": 3, "image_shape": (4, 4, 1)} | change))

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 import dshgan_tf as dsh
 from dshgan_tf.normalization import FusedBatchNormalization, frozen_statistics
+from dshgan_tf.terms import generator_terms
 
 
 def values(variables):
@@ -184,9 +185,9 @@ def test_generate_is_repeatable_and_leaves_training_noise_alone(model):
 
 def test_constructor_and_fit_refuse_what_does_not_fit(digits, model):
     for arguments, message in (
-        ({"num_bits": 0}, "num_bits must be an integer of at least 1, got 0"),
+        ({"num_bits": 0}, "num_bits must be a whole number in 1..4096, got 0"),
         ({"num_bits": 2.5}, "got 2.5"),
-        ({"num_classes": 1}, "num_classes must be an integer of at least 2"),
+        ({"num_classes": 1}, "num_classes must be a whole number in 2..100000"),
         ({"image_shape": (8, 8)}, "image_shape must be"),
         ({"image_shape": (8, 8, 2)}, "1 .grey. or 3 .RGB. channels, got 2"),
         ({"norm": "layer"}, "got 'layer'"),
@@ -210,19 +211,33 @@ def test_networks_fit_small_images_of_any_size(shape):
     assert model.encode(np.zeros((2, *shape), np.uint8)).shape == (2, 1)
 
 
-def test_mixed_precision_trains_with_losses_in_float32(digits):
-    policy = keras.config.dtype_policy()
-    try:
-        keras.config.set_dtype_policy("mixed_float16")
-        model = dsh.DSHGAN(num_bits=8, num_classes=10, image_shape=(8, 8, 1), width=4)
-        model.compile()
-        assert isinstance(model.encoder_optimizer, keras.optimizers.LossScaleOptimizer)
-        assert isinstance(model.generator_optimizer, keras.optimizers.LossScaleOptimizer)
-        history = model.fit(dsh.data.triplets(digits, 16), steps_per_epoch=2, verbose=0).history
-        assert all(np.isfinite(value).all() for value in history.values())
-        assert model.predict_streams(digits.query.images[:2])["relaxed_codes"].dtype == np.float32
-    finally:
-        keras.config.set_dtype_policy(policy)
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision_keeps_losses_and_metrics_in_float32(digits, batch, policy):
+    model = dsh.DSHGAN(num_bits=8, num_classes=10, image_shape=(8, 8, 1), width=4, precision=policy)
+    model.compile()
+    for optimizer in (model.encoder_optimizer, model.generator_optimizer):
+        assert isinstance(optimizer, keras.optimizers.LossScaleOptimizer) == (policy == "mixed_float16")
+    # Convolutions compute in 16 bits; weights, streams, terms and metrics are float32.
+    stem = model.encoder.get_layer("stem_conv")
+    assert stem.compute_dtype == policy.removeprefix("mixed_") and stem.kernel.dtype == "float32"
+    streams, labels = model._streams_and_labels(batch, model.encoder, training=True)
+    images, noise, rows = model.synthesise(batch, training=True)
+    terms = model._encoder_terms(streams, labels)
+    anchors = model._anchors(streams["real"]["relaxed_codes"])
+    synthetic = model.encoder(images, training=True)
+    terms |= generator_terms(anchors, synthetic, images, noise, rows, model.objective, 2.0, False)
+    assert {"classification_loss", "pseudo_label_loss", "generator_diversity_loss"} <= set(terms)
+    for name, term in terms.items():
+        assert term.values.dtype == tf.float32, name
+    for kind in streams.values():
+        assert {value.dtype for value in kind.values()} == {tf.float32}
+    for metric in model.metrics:
+        assert {variable.dtype for variable in metric.variables} <= {"float32"}, metric.name
+    weights = [*model.encoder.weights, *model.generator.weights, *model.average_encoder.weights]
+    assert {weight.dtype for weight in weights} == {"float32"}
+    assert model.average_encoder.get_layer("stem_conv").compute_dtype == "float32"
+    history = model.fit(dsh.data.triplets(digits, 16), steps_per_epoch=2, verbose=0).history
+    assert all(np.isfinite(value).all() for value in history.values())
 
 
 def test_fused_batch_normalisation_is_batch_normalisation():

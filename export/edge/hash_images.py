@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import sys
@@ -75,8 +76,24 @@ class Encoder:
         return self.encode(np.rint(image).astype(np.uint8)[None])[0]
 
     def sidecar(self) -> dict:
-        """Return what the sidecar says of the model."""
-        return json.loads(self.model.with_suffix(".json").read_text())
+        """Return what the sidecar says of the model.
+
+        Raises:
+            ValueError: it cannot be read, or is not of this model; the message names it.
+        """
+        path = self.model.with_suffix(".json")
+        try:
+            about = json.loads(path.read_text())
+            num_bits, shape = about["num_bits"], about["image_shape"]
+            (codes,) = [out for out in self._interpreter.get_output_details() if out["dtype"] == np.uint8]
+            fits = type(num_bits) is int and (num_bits + 7) // 8 == int(codes["shape"][-1])
+            fits = fits and shape == list(self.image_shape) and about["bitorder"] == "big"
+            fits = fits and about["sha256"] == hashlib.sha256(self.model.read_bytes()).hexdigest()
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise ValueError(f"cannot read {path} ({error!r}); copy it again from the export") from error
+        if not fits:
+            raise ValueError(f"{path} does not describe {self.model}; copy both again from one export")
+        return about
 
 
 def search(codes: np.ndarray, code: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

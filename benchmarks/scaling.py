@@ -1,0 +1,82 @@
+"""Scaling over processes: one pinned to one core, two pinned to one each, on loopback; let nothing else run.
+
+    python benchmarks/scaling.py                  about 3 minutes
+
+Strong: the same global batch of 64 on both; weak: 64 a process. This tells what the exchange of gradients, codes and
+metrics costs, not how GPUs scale: none has been tried.
+"""
+
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import time
+
+sys.path.pop(0)  # this folder, whose training.py would stand before the package
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+SHAPE, STEPS, ROUNDS = (32, 32, 3), 20, 5
+
+
+def worker(batch_size):
+    """Print the median seconds of a step, as `TF_CONFIG` says."""
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    cluster = "TF_CONFIG" in os.environ
+    strategy = tf.distribute.MultiWorkerMirroredStrategy() if cluster else tf.distribute.get_strategy()
+    import dshgan_tf as dsh
+
+    images = np.random.default_rng(0).integers(0, 256, (6000, *SHAPE), np.uint8)
+    splits = dsh.data.from_arrays(images, np.arange(6000) % 10, labels_per_class=100)
+    with strategy.scope():
+        model = dsh.DSHGAN(num_bits=48, num_classes=10, image_shape=SHAPE)
+        model.compile()
+    batches, taken = dsh.data.triplets(splits, batch_size), []
+    for _ in range(ROUNDS + 1):
+        start = time.perf_counter()
+        model.fit(batches, epochs=1, steps_per_epoch=STEPS, verbose=0)
+        taken.append((time.perf_counter() - start) / STEPS)
+    print(statistics.median(taken[1:]))  # the first is traced
+
+
+def measure(processes, batch_size):
+    """Seconds of a step with so many processes, each on a core of its own."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(processes)]
+    hosts = [f"127.0.0.1:{s.getsockname()[1]}" for s in sockets]
+    for s in sockets:
+        s.close()
+    running = []
+    for i, core in enumerate(sorted(os.sched_getaffinity(0))[:processes]):
+        task = {"cluster": {"worker": hosts}, "task": {"type": "worker", "index": i}}
+        environment = os.environ | ({"TF_CONFIG": json.dumps(task)} if processes > 1 else {})
+        command = ["taskset", "-c", str(core), sys.executable, __file__, str(batch_size)]
+        running.append(subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True))
+    return max(float(process.communicate()[0].split()[-1]) for process in running)
+
+
+def main():
+    cores = len(os.sched_getaffinity(0))
+    if cores < 2:
+        sys.exit("scaling needs 2 cores")
+    one = measure(1, 64)
+    table = Table(title="Training steps, CIFAR-10's size, default recipe, one core a process")
+    for column in ("processes", "global batch", "seconds a step", "images/s", "efficiency"):
+        table.add_column(column, justify="right")
+    table.add_row("1", "64", f"{one:.3f}", f"{64 / one:.0f}", "")
+    for kind, batch_size in (("strong", 64), ("weak", 128)):
+        two = measure(2, batch_size)
+        efficiency = batch_size / two / (2 * 64 / one)
+        table.add_row("2", str(batch_size), f"{two:.3f}", f"{batch_size / two:.0f}", f"{efficiency:.0%} ({kind})")
+    Console(width=None if sys.stdout.isatty() else 100).print(table)
+
+
+if __name__ == "__main__":
+    worker(int(sys.argv[1])) if len(sys.argv) > 1 else main()
