@@ -37,6 +37,8 @@ class Objective:
         pseudo_label_threshold: confidence in (0, 1] from which a prediction counts as a label.
         diversity_weight: weight of the generator's diversity loss, against one picture a class.
         balance_weight: weight of the balance of the classes predicted on unlabelled images.
+        bit_balance_weight: weight of the balance of the bits of real images; None for 1 where images have several labels
+            (there triplets alone let most bits be equal for all images) and 0 where they have one.
         ramp: share of the training in [0, 1] over which terms that rest on synthetic images or on pseudo-labels
             grow from 0 to their weight; before that the class streams know too little to be taught by them.
         ema_decay: decay in [0, 1) of the averaged encoder that encodes; 0 means the last weights.
@@ -62,6 +64,7 @@ class Objective:
     pseudo_label_threshold: float = 0.95
     diversity_weight: float = 0.3
     balance_weight: float = 1.0
+    bit_balance_weight: float | None = None
     ramp: float = 0.3
     ema_decay: float = 0.99
     augment: bool = True
@@ -78,7 +81,8 @@ class Objective:
         for field in dataclasses.fields(self):
             if field.name.endswith("_weight"):
                 value = getattr(self, field.name)
-                _require(0 <= value < float("inf"), f"{field.name} must be finite and at least 0, got {value}")
+                if value is not None:
+                    _require(0 <= value < float("inf"), f"{field.name} must be finite and at least 0, got {value}")
         _require(
             0 < self.pseudo_label_threshold <= 1,
             f"pseudo_label_threshold must lie in (0, 1], got {self.pseudo_label_threshold}",
@@ -103,11 +107,18 @@ class Objective:
             pseudo_label_weight=0.0,
             diversity_weight=0.0,
             balance_weight=0.0,
+            bit_balance_weight=0.0,
             ramp=0.0,
             ema_decay=0.0,
             augment=False,
             anchor_stride=1,
         )
+
+    def bit_balance_for(self, multi_label: bool) -> float:
+        """Return the weight of the balance of bits."""
+        if self.bit_balance_weight is None:
+            return 1.0 if multi_label else 0.0
+        return self.bit_balance_weight
 
     def margin_for(self, num_bits: int) -> float:
         """Return the margin for `num_bits` bits, in squared Hamming distance."""

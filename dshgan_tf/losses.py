@@ -123,13 +123,14 @@ def generator_adversary_loss(logits: Any, kind: str) -> Any:
     raise ValueError(f"generator loss must be 'saturating' or 'non_saturating', got {kind!r}")
 
 
-def classification_loss(labels: Any, logits: Any, multi_label: bool = False) -> Any:
+def classification_loss(labels: Any, logits: Any, multi_label: bool = False, known: Any = 1.0) -> Any:
     """Classification stream: softmax cross-entropy (one label) or summed sigmoid cross-entropy (many).
 
     Args:
         labels: (B, L) float, one-hot or multi-hot.
         logits: (B, L) float.
         multi_label: whether an image may have several labels.
+        known: (B, L) of 0 and 1, the labels that count.
 
     Returns:
         (B,) float.
@@ -140,8 +141,8 @@ def classification_loss(labels: Any, logits: Any, multi_label: bool = False) -> 
     labels = ops.cast(labels, logits.dtype)
     if multi_label:
         # log(1 + e^x) - x y, summed over the labels.
-        return ops.sum(ops.softplus(logits) - labels * logits, axis=-1)
-    return -ops.sum(labels * ops.log_softmax(logits, axis=-1), axis=-1)
+        return ops.sum(known * (ops.softplus(logits) - labels * logits), axis=-1)
+    return -ops.sum(known * labels * ops.log_softmax(logits, axis=-1), axis=-1)
 
 
 def diversity_loss(images: Any, noise: Any, labels: Any, others: tuple[Any, Any, Any]) -> Any:
@@ -182,6 +183,23 @@ def mean_squared_distances(a: Any, b: Any) -> Any:
     a, b = (ops.reshape(rows, (ops.shape(rows)[0], -1)) for rows in (a, b))
     squares = ops.sum(ops.square(a), -1)[:, None] + ops.sum(ops.square(b), -1)[None, :]
     return ops.relu(squares - 2 * ops.matmul(a, ops.transpose(b))) / ops.cast(ops.shape(a)[-1], a.dtype)
+
+
+def bit_balance_loss(relaxed_codes: Any) -> Any:
+    """How far each bit is from being on for half of the images; 1 where every image has the same code.
+
+    Triplets alone can end there: equal codes cost no more than the margin, and saturated bits have no gradient.
+
+    Args:
+        relaxed_codes: (B, K) float in [0, 1].
+
+    Returns:
+        Scalar in [0, 1], the mean over bits of (2 mean - 1)^2.
+
+    Reference:
+        The balance of bits of Weiss et al., NIPS 2008 (spectral hashing), relaxed.
+    """
+    return ops.mean(ops.square(2 * ops.mean(relaxed_codes, axis=0) - 1))
 
 
 def balance_loss(class_logits: Any, prior: Any) -> Any:

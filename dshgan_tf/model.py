@@ -30,7 +30,7 @@ from dshgan_tf.tracking import Tracked
 
 Tensors = dict[str, Any]
 NEVER = 2**31 - 1  # steps
-# Least and most of sizes: a file from elsewhere that asks for more memory than anybody has is refused before it gets it.
+# Least and most: a file from elsewhere that asks for more memory than anybody has is refused before it gets it.
 BOUNDS = {"num_bits": (1, 4096), "num_classes": (2, 100_000), "noise_dim": (1, 4096), "width": (1, 512)}
 
 
@@ -303,7 +303,7 @@ class DSHGAN(Fitted, Deployed, Saved, Tracked, keras.Model):
         if self.gan:
             streams["unlabeled"] = encoder(look(data["unlabeled_image"], strong=True), training=training)
             if self.objective.pseudo_label_weight:
-                labels["unlabeled"] = self._pseudo_labels(data["unlabeled_image"])
+                labels["unlabeled"], labels["unlabeled_known"] = self._pseudo_labels(data["unlabeled_image"])
         if self.generator is not None:
             with frozen_statistics(self.generator), frozen_statistics(encoder):
                 images, _, labels["synthetic"] = self.synthesise(data, training=training)
@@ -315,8 +315,8 @@ class DSHGAN(Fitted, Deployed, Saved, Tracked, keras.Model):
         self._track(streams, labels)
         return streams, labels
 
-    def _pseudo_labels(self, images: Any) -> Any:
-        """Ask the averaged encoder, which sees the plain images, for labels (B, L) where it is confident."""
+    def _pseudo_labels(self, images: Any) -> tuple[Any, Any]:
+        """Ask the averaged encoder, which sees the plain images, for labels (B, L) and where it is confident."""
         logits = ops.stop_gradient(self._teach(images)["class_logits"])
         return pseudo_labels(logits, self.objective.pseudo_label_threshold, self.multi_label)
 

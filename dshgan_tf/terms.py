@@ -28,8 +28,9 @@ def encoder_terms(
     Args:
         streams: the encoder's outputs for "real" (B labelled images) and, where there are any, "unlabeled" (B) and
             "synthetic" (2 A, those of A anchors: all x+, then all x-).
-        labels: label rows for each of these; those of "unlabeled" are pseudo-labels, zeros where not confident. The
-            mean of those of "frequency" is how frequent the labels are.
+        labels: label rows for each of these; those of "unlabeled" are pseudo-labels, and "unlabeled_known" (B, L) is 1
+            where these are confident. The mean of
+            those of "frequency" is how frequent the labels are.
         objective: the weights.
         ramp: factor in [0, 1] of the terms that rest on synthetic images or on pseudo-labels.
         margin: of the triplets.
@@ -52,23 +53,27 @@ def encoder_terms(
         terms["real_triplet_loss"] = Term(
             objective.real_triplet_weight, _mined(codes, labels["real"], [(codes, labels["real"])], margin, objective)
         )
+    if weight := objective.bit_balance_for(multi_label):
+        balance = losses.bit_balance_loss(gather_rows(codes))
+        terms["bit_balance_loss"] = Term(weight, ops.broadcast_to(balance, (1,)))
     if "unlabeled" in streams and objective.pseudo_label_weight:
         unlabeled = streams["unlabeled"]
-        confident = ops.cast(ops.max(labels["unlabeled"], axis=-1) > 0.5, codes.dtype)
+        known = labels["unlabeled_known"]
         weight = objective.pseudo_label_weight * ramp
         terms["pseudo_label_loss"] = Term(
             weight,
-            confident * losses.classification_loss(labels["unlabeled"], unlabeled["class_logits"], multi_label),
+            losses.classification_loss(labels["unlabeled"], unlabeled["class_logits"], multi_label, known),
         )
         if objective.balance_weight and not multi_label:  # labels that are not exclusive have no shares that sum to 1
             prior = ops.mean(gather_rows(labels["frequency"]), axis=0)
             balance = losses.balance_loss(gather_rows(unlabeled["class_logits"]), prior)
             terms["balance_loss"] = Term(objective.balance_weight * ramp, ops.broadcast_to(balance, (1,)))
         if objective.real_triplet_weight:
-            others = [(codes, labels["real"]), (unlabeled["relaxed_codes"], labels["unlabeled"])]
+            whole = labels["unlabeled"] * ops.min(known, axis=-1, keepdims=True)  # similarity needs every label
+            others = [(codes, labels["real"]), (unlabeled["relaxed_codes"], whole)]
             terms["pseudo_triplet_loss"] = Term(
                 weight * objective.real_triplet_weight,
-                _mined(unlabeled["relaxed_codes"], labels["unlabeled"], others, margin, objective),
+                _mined(unlabeled["relaxed_codes"], whole, others, margin, objective),
             )
     if "synthetic" in streams:
         synthetic = streams["synthetic"]

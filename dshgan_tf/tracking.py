@@ -26,6 +26,7 @@ class Tracked:
         self.code_metrics = {"quantization_error": QuantizationError(), "bit_imbalance": BitImbalance()}
         if objective.real_triplet_weight:
             names += ["real_triplet_loss"]
+        names += ["bit_balance_loss"] if objective.bit_balance_for(self.multi_label) else []
         if self.gan and objective.pseudo_label_weight:
             names += ["pseudo_label_loss", "pseudo_label_rate"]
             names += ["pseudo_triplet_loss"] if objective.real_triplet_weight else []
@@ -62,7 +63,7 @@ class Tracked:
         best = ops.one_hot(ops.argmax(streams["real"]["class_logits"], axis=-1), self.num_classes)
         self.trackers["accuracy"].update_state(ops.sum(best * ops.cast(labels["real"], best.dtype), axis=-1))
         if "unlabeled" in labels:
-            self.trackers["pseudo_label_rate"].update_state(ops.max(labels["unlabeled"], axis=-1))
+            self.trackers["pseudo_label_rate"].update_state(labels["unlabeled_known"])
         if self.generator is not None:
             positive, negative = ops.split(streams["synthetic"]["relaxed_codes"], 2)
             self.code_metrics["triplet_accuracy"].update_state(self._anchors(codes), positive, negative)

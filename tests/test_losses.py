@@ -4,6 +4,7 @@ import pytest
 from keras import ops
 
 from dshgan_tf import losses
+from dshgan_tf.pseudo_labels import pseudo_labels
 
 
 def test_triplet_loss_by_hand():
@@ -88,3 +89,32 @@ def test_loss_objects_survive_a_config_round_trip(loss):
 def test_triplet_loss_refuses_a_margin_that_separates_nothing():
     with pytest.raises(ValueError, match="margin must be positive, got 0"):
         losses.TripletLoss(margin=0)
+
+
+def test_balance_of_bits_by_hand():
+    # First bit always on: (2 - 1)^2 = 1; second on for half: 0; third 3/4 on average: (1.5 - 1)^2 = 1/4.
+    codes = np.array([[1.0, 0.0, 1.0], [1.0, 1.0, 0.5]])
+    assert float(losses.bit_balance_loss(codes)) == pytest.approx((1 + 0 + 0.25) / 3)
+
+
+def test_only_known_labels_count():
+    logits = np.array([[0.0, np.log(3.0)]])
+    # Several labels: log(1 + e^0) for an absent first, log 4 - log 3 for a present second; then the second alone.
+    labels = np.array([[0.0, 1.0]])
+    both = np.log(2) + np.log(4 / 3)
+    np.testing.assert_allclose(losses.classification_loss(labels, logits, True), [both], rtol=1e-6)
+    known = np.array([[0.0, 1.0]])
+    np.testing.assert_allclose(losses.classification_loss(labels, logits, True, known), [np.log(4 / 3)], rtol=1e-6)
+    # One label: P = 1/4, 3/4; known as a whole or not.
+    for share, expected in ((1.0, np.log(4 / 3)), (0.0, 0.0)):
+        got = losses.classification_loss(labels, logits, False, np.full((1, 2), share))
+        np.testing.assert_allclose(got, [expected], rtol=1e-6, atol=1e-12)
+
+
+def test_pseudo_labels_by_hand():
+    logits = np.log(np.array([[0.9, 0.05, 0.05], [0.5, 0.3, 0.2]]))  # softmax gives these back
+    labels, known = (ops.convert_to_numpy(rows) for rows in pseudo_labels(logits, 0.8, multi_label=False))
+    assert labels.tolist() == [[1, 0, 0], [1, 0, 0]] and known.tolist() == [[1, 1, 1], [0, 0, 0]]
+    odds = np.log(np.array([[9.0, 1 / 9, 2.0]]))  # probabilities 0.9, 0.1, 2/3
+    labels, known = (ops.convert_to_numpy(rows) for rows in pseudo_labels(odds, 0.8, multi_label=True))
+    assert labels.tolist() == [[1, 0, 1]] and known.tolist() == [[1, 1, 0]]
