@@ -37,8 +37,8 @@ class Objective:
         pseudo_label_threshold: confidence in (0, 1] from which a prediction counts as a label.
         diversity_weight: weight of the generator's diversity loss, against one picture a class.
         balance_weight: weight of the balance of the classes predicted on unlabelled images.
-        bit_balance_weight: weight of the balance of the bits of real images; None for 1 where images have several labels
-            (there triplets alone let most bits be equal for all images) and 0 where they have one.
+        bit_balance_weight: weight of the balance of the bits of real images; None for 1 where images have several
+            labels (there triplets alone let most bits be equal for all images) and 0 where they have one.
         ramp: share of the training in [0, 1] over which terms that rest on synthetic images or on pseudo-labels
             grow from 0 to their weight; before that the class streams know too little to be taught by them.
         ema_decay: decay in [0, 1) of the averaged encoder that encodes; 0 means the last weights.
