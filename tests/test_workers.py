@@ -68,28 +68,36 @@ def test_four_devices_and_two_processes_equal_one(tmp_path):
     assert one["log_generator_loss"] > 0
 
 
-def test_one_command_line_and_one_writer_and_a_lost_worker(tmp_path):
-    flags = ["smoke", "--strategy", "mirrored", "--workdir", str(tmp_path / "run"), "--width", "4", "--num-bits", "8"]
-    flags += ["--steps", "40", "--steps-per-epoch", "4", "--batch-size", "16"]
-    command = ["-c", COMMAND, *flags]
-    chief, other = start_workers([command, command])
-    deadline = time.monotonic() + 120
-    while not find_checkpoints(tmp_path / "run" / "checkpoints"):
-        assert chief.poll() is None and time.monotonic() < deadline, chief.communicate()
+def wait_for_checkpoint(folder, after, process):
+    """Wait for a checkpoint of more than `after` steps."""
+    deadline = time.monotonic() + 180
+    while not any(int(path.stem[-8:]) > after for path in find_checkpoints(folder)):
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
         time.sleep(0.05)
-    other.send_signal(signal.SIGKILL)
-    other.communicate()
-    _, errors = chief.communicate(timeout=120)
-    assert chief.returncode == 1, errors[-2000:]
-    assert "a worker was lost" in errors and "start all of them again" in errors
-    saved = int(find_checkpoints(tmp_path / "run" / "checkpoints")[-1].stem[-8:])
-    assert 0 < saved < 40
+
+
+def test_one_command_line_and_one_writer_and_lost_workers(tmp_path):
+    flags = ["smoke", "--strategy", "mirrored", "--workdir", str(tmp_path / "run"), "--width", "4", "--num-bits", "8"]
+    flags += ["--steps", "48", "--steps-per-epoch", "4", "--batch-size", "16"]
+    command, folder, saved = ["-c", COMMAND, *flags], tmp_path / "run" / "checkpoints", 0
+    for number, status, said in ((signal.SIGKILL, -9, ""), (signal.SIGTERM, 143, "SIGTERM: the same command again")):
+        chief, other = start_workers([command, command])
+        wait_for_checkpoint(folder, saved, chief)
+        other.send_signal(number)
+        printed, _ = other.communicate(timeout=120)
+        assert other.returncode == status and said in printed
+        printed, errors = chief.communicate(timeout=120)
+        assert chief.returncode == 1, errors[-2000:]
+        assert "a worker was lost" in errors and "start all of them again" in errors
+        assert f"Epoch {saved // 4 + 1}/12" in printed  # where the one before was lost
+        saved = int(find_checkpoints(folder)[-1].stem[-8:])
+        assert 0 < saved < 48
     processes = start_workers([command, command])
     printed = processes[0].communicate(timeout=240)[0]
     finish(processes)
-    assert f"Epoch {saved // 4 + 1}/10" in printed
+    assert f"Epoch {saved // 4 + 1}/12" in printed
     results = json.loads((tmp_path / "run" / "results.json").read_text())
-    assert results["steps"] == 40 and results["health"]["non_finite_updates"] == 0
+    assert results["steps"] == 48 and results["health"]["non_finite_updates"] == 0
 
 
 def test_a_cluster_without_a_strategy_is_refused(monkeypatch):
