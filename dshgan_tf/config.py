@@ -189,7 +189,7 @@ class RunConfig:
     noise_seed: int | None = None
     gan: bool = True
     synthetic: bool = True
-    steps: int = 1200
+    steps: int = 2400
     steps_per_epoch: int = 100
     batch_size: int = 64
     sampling: Literal["uniform", "balanced"] = "uniform"
