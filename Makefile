@@ -24,7 +24,7 @@ quickstart: .venv/installed
 	$(BIN)/dshgan-evaluate $(RUNS)/no_gan $(RUNS)/gan
 
 test: .venv/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 soak: .venv/installed
 	DSHGAN_KILLS=20 DSHGAN_MODELS=1000 $(BIN)/python -m pytest tests/test_survival.py tests/test_fuzz.py -k "killed or odd_models" -s

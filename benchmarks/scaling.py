@@ -3,7 +3,8 @@
     python benchmarks/scaling.py                  about 3 minutes
 
 Strong: the same global batch of 64 on both; weak: 64 a process. This tells what the exchange of gradients, codes and
-metrics costs, not how GPUs scale: none has been tried.
+metrics costs, not how GPUs scale: none has been tried. Where two cores are two threads of one, or others use the machine
+too, seconds tell little; processor seconds an image, over all processes, tell the work that was added.
 """
 
 import json
@@ -26,7 +27,7 @@ SHAPE, STEPS, ROUNDS = (32, 32, 3), 20, 5
 
 
 def worker(batch_size):
-    """Print the median seconds of a step, as `TF_CONFIG` says."""
+    """Print the median seconds, and processor seconds, of a step, as `TF_CONFIG` says."""
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
@@ -41,14 +42,14 @@ def worker(batch_size):
         model.compile()
     batches, taken = dsh.data.triplets(splits, batch_size), []
     for _ in range(ROUNDS + 1):
-        start = time.perf_counter()
+        start, worked = time.perf_counter(), time.process_time()
         model.fit(batches, epochs=1, steps_per_epoch=STEPS, verbose=0)
-        taken.append((time.perf_counter() - start) / STEPS)
-    print(statistics.median(taken[1:]))  # the first is traced
+        taken.append(((time.perf_counter() - start) / STEPS, (time.process_time() - worked) / STEPS))
+    print(*(statistics.median(values) for values in zip(*taken[1:], strict=True)))  # the first is traced
 
 
 def measure(processes, batch_size):
-    """Seconds of a step with so many processes, each on a core of its own."""
+    """Seconds, and processor seconds of all, of a step with so many processes, each on a core of its own."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(processes)]
     hosts = [f"127.0.0.1:{s.getsockname()[1]}" for s in sockets]
     for s in sockets:
@@ -59,22 +60,24 @@ def measure(processes, batch_size):
         environment = os.environ | ({"TF_CONFIG": json.dumps(task)} if processes > 1 else {})
         command = ["taskset", "-c", str(core), sys.executable, __file__, str(batch_size)]
         running.append(subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True))
-    return max(float(process.communicate()[0].split()[-1]) for process in running)
+    said = [process.communicate()[0].split()[-2:] for process in running]
+    return max(float(seconds) for seconds, _ in said), sum(float(worked) for _, worked in said)
 
 
 def main():
     cores = len(os.sched_getaffinity(0))
     if cores < 2:
         sys.exit("scaling needs 2 cores")
-    one = measure(1, 64)
+    one, work = measure(1, 64)
     table = Table(title="Training steps, CIFAR-10's size, default recipe, one core a process")
-    for column in ("processes", "global batch", "seconds a step", "images/s", "efficiency"):
+    columns = ("processes", "global batch", "seconds a step", "images/s", "efficiency", "processor ms an image")
+    for column in columns:
         table.add_column(column, justify="right")
-    table.add_row("1", "64", f"{one:.3f}", f"{64 / one:.0f}", "")
-    for kind, batch_size in (("strong", 64), ("weak", 128)):
-        two = measure(2, batch_size)
-        efficiency = batch_size / two / (2 * 64 / one)
-        table.add_row("2", str(batch_size), f"{two:.3f}", f"{batch_size / two:.0f}", f"{efficiency:.0%} ({kind})")
+    table.add_row("1", "64", f"{one:.3f}", f"{64 / one:.0f}", "", f"{1000 * work / 64:.2f}")
+    for kind, size in (("strong", 64), ("weak", 128)):
+        two, work = measure(2, size)
+        efficiency = f"{size / two / (2 * 64 / one):.0%} ({kind})"
+        table.add_row("2", str(size), f"{two:.3f}", f"{size / two:.0f}", efficiency, f"{1000 * work / size:.2f}")
     Console(width=None if sys.stdout.isatty() else 100).print(table)
 
 
