@@ -3,8 +3,8 @@
     python benchmarks/scaling.py                  about 3 minutes
 
 Strong: the same global batch of 64 on both; weak: 64 a process. This tells what the exchange of gradients, codes and
-metrics costs, not how GPUs scale: none has been tried. Where two cores are two threads of one, or others use the machine
-too, seconds tell little; processor seconds an image, over all processes, tell the work that was added.
+metrics costs, not how GPUs scale: none has been tried. Where two cores are two threads of one, or others use the
+machine too, seconds tell little; processor seconds an image, over all processes, tell the work that was added.
 """
 
 import json
