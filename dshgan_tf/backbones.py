@@ -7,11 +7,14 @@ serving and on the device.
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import keras
 from keras import layers, ops
+
+from dshgan_tf.normalization import FusedBatchNormalization
 
 
 @keras.saving.register_keras_serializable(package="dshgan_tf")
@@ -38,7 +41,9 @@ class ApplicationInput(layers.Layer):
         return {**super().get_config(), "module": self.module}
 
 
-def application_trunk(images: Any, name: str, weights: str | None, trained_layers: int | None = None) -> Any:
+def application_trunk(
+    images: Any, name: str, weights: str | None, trained_layers: int | None = None, norm: str = "batch"
+) -> Any:
     """Trunk by the name of a `keras.applications` model.
 
     Args:
@@ -46,6 +51,7 @@ def application_trunk(images: Any, name: str, weights: str | None, trained_layer
         name: for example "MobileNetV2"; the model's own preprocessing is applied.
         weights: None (random), "imagenet" (downloaded by Keras) or the path of a file, `.weights.h5` or `.keras`.
         trained_layers: how many of its last layers with weights train; None for all.
+        norm: "sync_batch" takes the statistics of batch normalisation over all replicas.
 
     Returns:
         (B, F) features.
@@ -63,6 +69,7 @@ def application_trunk(images: Any, name: str, weights: str | None, trained_layer
     except Exception as error:  # Keras raises whatever a size or a file makes it stumble over
         size = "x".join(map(str, images.shape[1:3]))
         raise ValueError(f"cannot build backbone {name!r} for {size} pixels, weights={weights!r}: {error}") from error
+    backbone = adopt(backbone, norm)
     freeze(backbone, trained_layers)
     return backbone(ApplicationInput(module, name="application_input")(images))
 
@@ -90,7 +97,13 @@ def describe_file(path: str | Path) -> dict[str, Any]:
     return keras.saving.serialize_keras_object(backbone)
 
 
-def file_trunk(images: Any, description: dict[str, Any], weights: str | None, trained_layers: int | None = None) -> Any:
+def file_trunk(
+    images: Any,
+    description: dict[str, Any],
+    weights: str | None,
+    trained_layers: int | None = None,
+    norm: str = "batch",
+) -> Any:
     """Trunk by a model from a `.keras` file.
 
     Args:
@@ -98,6 +111,7 @@ def file_trunk(images: Any, description: dict[str, Any], weights: str | None, tr
         description: by `describe_file`.
         weights: the file, or None for random ones.
         trained_layers: how many of its last layers with weights train; None for all.
+        norm: "sync_batch" takes the statistics of batch normalisation over all replicas.
 
     Returns:
         (B, F) features; the mean over the grid where the model has one.
@@ -108,6 +122,7 @@ def file_trunk(images: Any, description: dict[str, Any], weights: str | None, tr
     backbone = keras.saving.deserialize_keras_object(copy.deepcopy(description), safe_mode=True)  # Keras empties it
     if weights is not None:
         backbone.load_weights(weights)
+    backbone = adopt(backbone, norm)
     freeze(backbone, trained_layers)
     pixels = layers.Rescaling(127.5, 127.5, name="backbone_pixels")(images)
     wanted = tuple(backbone.inputs[0].shape[1:])
@@ -121,8 +136,42 @@ def file_trunk(images: Any, description: dict[str, Any], weights: str | None, tr
     return features if len(features.shape) == 2 else layers.GlobalAveragePooling2D(name="backbone_pool")(features)
 
 
+def adopt(backbone: keras.Model, norm: str) -> keras.Model:
+    """Rebuild a model under the dtype policy now set, all of it to be trained, with our batch normalisation.
+
+    Ours records one set of statistics over all replicas, and none of synthetic images.
+
+    Args:
+        backbone: the model.
+        norm: "sync_batch" takes its statistics over all replicas.
+
+    Returns:
+        A model with the same layers and weights.
+    """
+    policy = keras.config.dtype_policy().name
+
+    def rebuilt(layer: keras.Layer) -> keras.Layer:
+        config = layer.get_config() | {"dtype": policy, "trainable": True}
+        if isinstance(layer, layers.BatchNormalization):
+            return FusedBatchNormalization.from_config(config | {"synchronized": norm == "sync_batch"})
+        return type(layer).from_config(config)
+
+    own = keras.models.clone_model(backbone, clone_function=rebuilt, recursive=True)
+    own.set_weights(backbone.get_weights())
+    return own
+
+
+def _in_order(model: keras.Model) -> Iterator[keras.Layer]:
+    """The layers of a model and of the models in it, from the input on."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _in_order(layer)
+        else:
+            yield layer
+
+
 def freeze(backbone: keras.Model, trained_layers: int | None) -> None:
-    """Leave all but the last layers as they are; a frozen batch normalisation keeps its statistics.
+    """Leave all before the last layers as they are; a frozen batch normalisation keeps its statistics.
 
     Args:
         backbone: the model.
@@ -133,8 +182,10 @@ def freeze(backbone: keras.Model, trained_layers: int | None) -> None:
     """
     if trained_layers is None:
         return
-    weighted = [layer for layer in backbone._flatten_layers(include_self=False) if layer._trainable_variables]
+    every = list(_in_order(backbone))
+    weighted = [place for place, layer in enumerate(every) if layer.trainable_variables]
     if not 0 <= trained_layers <= len(weighted):
         raise ValueError(f"the backbone has {len(weighted)} layers with weights, got trained_layers={trained_layers}")
-    for layer in weighted[: len(weighted) - trained_layers]:
+    first = weighted[len(weighted) - trained_layers] if trained_layers else len(every)
+    for layer in every[:first]:
         layer.trainable = False

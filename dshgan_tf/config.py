@@ -149,8 +149,8 @@ class RunConfig:
         steps: training steps in all.
         steps_per_epoch: steps between two checkpoints, lines of metrics and validations.
         batch_size: triplets a step, over all replicas.
-        sampling: of the labelled images: "uniform", each as often as any other, or "balanced", each class as often as
-            any other.
+        sampling: of the labelled images: "uniform", each as often as any other, or "balanced", each class asked
+            for as often as any other.
         backbone: "small", the name of a keras.applications model, or a .keras file.
         weights: of the application: None, "imagenet" or a file.
         trained_layers: how many of the backbone's last layers with weights train; None for all, 0 to freeze it.
@@ -217,6 +217,9 @@ class RunConfig:
         for name in ("labels_per_class", "image_size", "width", "top_k"):
             value = getattr(self, name)
             _require(value is None or value >= 1, f"{name} must be at least 1 or left out, got {value}")
+        _require(
+            self.image_size is None or self.image_size <= 1024, f"image_size must lie in 1..1024, got {self.image_size}"
+        )
         for name in ("encoder_learning_rate", "generator_learning_rate"):
             value = getattr(self, name)
             _require(0 < value < float("inf"), f"{name} must be positive and finite, got {value}")

@@ -30,7 +30,7 @@ from dshgan_tf.tracking import Tracked
 
 Tensors = dict[str, Any]
 NEVER = 2**31 - 1  # steps
-# Least and most: a file from elsewhere that asks for more memory than anybody has is refused before it gets it.
+# Least and most: what a damaged file asks for is refused before memory is given to it.
 BOUNDS = {"num_bits": (1, 4096), "num_classes": (2, 100_000), "noise_dim": (1, 4096), "width": (1, 512)}
 
 
@@ -325,9 +325,9 @@ class DSHGAN(Fitted, Deployed, Saved, Tracked, keras.Model):
         if not self._arguments["precision"].startswith("mixed"):
             return self.average_encoder(images, training=False)
         pairs = zip(self.encoder.variables, self.average_encoder.variables, strict=True)
-        averages = {weight.path: ops.convert_to_tensor(average) for weight, average in pairs}
+        averages = {id(weight): ops.convert_to_tensor(average) for weight, average in pairs}
         parts = (self.encoder.trainable_variables, self.encoder.non_trainable_variables)
-        values = [[averages[variable.path] for variable in part] for part in parts]
+        values = [[averages[id(variable)] for variable in part] for part in parts]
         return self.encoder.stateless_call(*values, images, training=False)[0]
 
     def _anchors(self, rows: Any) -> Any:
@@ -369,9 +369,12 @@ class DSHGAN(Fitted, Deployed, Saved, Tracked, keras.Model):
 
     def _update_average(self) -> None:
         """Let the deployed weights follow the trained ones; faster at first, when an average would be mostly old."""
+        frozen = {id(w) for layer in self.encoder._flatten_layers() if not layer.trainable for w in layer.weights}
         step = ops.cast(self.encoder_optimizer.iterations, "float32")
         decay = ops.minimum(self.objective.ema_decay, step / (step + 10.0))
         for average, weight in zip(self.average_encoder.weights, self.encoder.weights, strict=True):
+            if id(weight) in frozen:
+                continue
             keep = ops.cast(decay, average.dtype)
             average.assign(keep * average + (1 - keep) * ops.convert_to_tensor(weight))
 

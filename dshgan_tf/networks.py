@@ -12,6 +12,7 @@ from dshgan_tf.backbones import application_trunk, file_trunk
 from dshgan_tf.normalization import FusedBatchNormalization
 
 LARGEST_SIDE = 1024  # pixels
+MOST_CHANNELS = 8192  # of the last stage
 SMALLEST_GRID = 4  # the trunk ends, and the generator starts, at about 4 x 4 cells
 
 
@@ -107,13 +108,18 @@ def build_encoder(
         adversary by the evidence for the classes.
     """
     _check_image_shape(image_shape)
+    most = width * 2 ** _halvings(image_shape)
+    if backbone == "small" and most > MOST_CHANNELS:
+        raise ValueError(
+            f"width {width} makes {most} channels of images {image_shape}, at most {MOST_CHANNELS} are built"
+        )
     images = keras.Input(image_shape, name="images")
     if backbone == "small":
         features = small_trunk(images, width, norm)
     elif isinstance(backbone, dict):
-        features = file_trunk(images, backbone, weights, trained_layers)
+        features = file_trunk(images, backbone, weights, trained_layers, norm)
     else:
-        features = application_trunk(images, backbone, weights, trained_layers)
+        features = application_trunk(images, backbone, weights, trained_layers, norm)
     # The heads compute in float32 under mixed precision: a bit is a comparison with 0.5.
     precision = "float64" if keras.config.floatx() == "float64" else "float32"
     hash_logits = layers.Dense(num_bits, dtype=precision, name="hash")(features)

@@ -150,6 +150,8 @@ def read_image(path: str, image_shape: tuple[int, int, int], contents: bytes | N
             image = ImageOps.exif_transpose(opened)
             if image.mode.startswith("I;16"):  # Pillow would clip 16 bits at 255
                 image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+            if image.mode in ("I", "F"):  # nobody says what is white
+                raise ValueError("pixels of 32 bits; convert it to 8 or 16")
             image = image.convert("L" if channels == 1 else "RGB")
         except Exception as error:
             raise ValueError(f"cannot read {path} as an image ({error}); give a JPEG or PNG file") from error

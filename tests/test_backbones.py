@@ -3,8 +3,10 @@
 import keras
 import numpy as np
 import pytest
+from test_replicas import two_devices
 
 import dshgan_tf as dsh
+from dshgan_tf.preprocessing import to_network_range
 from export.held_out import HeldOut
 from export.saved_model import export_saved_model
 from export.tflite import export_tflite
@@ -69,10 +71,51 @@ def test_frozen_layers_stay_to_the_bit(file, splits, tmp_path, trained_layers, m
         if any((a != b).any() for a, b in zip(weights, inner(model.encoder).get_layer(name).get_weights(), strict=True))
     ]
     assert changed == list(before)[6 - moved :]
+    for name in list(before)[: 6 - moved]:  # what encodes has them as they were, too
+        for a, b in zip(before[name], inner(model.average_encoder).get_layer(name).get_weights(), strict=True):
+            np.testing.assert_array_equal(a, b)
     model.save(tmp_path / "model.keras")
     again = dsh.load_model(tmp_path / "model.keras")
     assert len(again.encoder.trainable_variables) == len(model.encoder.trainable_variables)
     np.testing.assert_array_equal(again.encode(splits.query.images), model.encode(splits.query.images))
+
+
+def test_a_file_is_trained_as_this_run_trains(splits, tmp_path):
+    """Saved frozen, in 16 bits, with a model in it, and a layer called like one of ours."""
+    pixels = keras.Input((32, 32, 1))
+    x, policy = pixels, keras.dtype_policies.DTypePolicy("mixed_float16")
+    for i in range(3):
+        x = keras.layers.Conv2D(2, 3, 2, name=f"conv{i}", dtype=policy)(x)
+    within = keras.Model(pixels, keras.layers.BatchNormalization(name="hash", dtype=policy)(x), name="within")
+    outer = keras.Input((32, 32, 1))
+    backbone = keras.Model(outer, keras.layers.GlobalMaxPooling2D()(within(keras.layers.Rescaling(1 / 255)(outer))))
+    backbone.trainable = False
+    backbone.save(tmp_path / "frozen.keras")
+    arguments = {"backbone": str(tmp_path / "frozen.keras"), "gan": True, "width": 2}
+    model = dsh.DSHGAN(8, 3, SHAPE, trained_layers=2, **arguments)
+    names = {variable.path.rsplit("/", 2)[-2] for variable in inner(model.encoder).trainable_variables}
+    assert names == {"conv2", "hash"}  # the last two, not the first of the model within
+    model = dsh.DSHGAN(8, 3, SHAPE, precision="mixed_bfloat16", **arguments)
+    assert len(inner(model.encoder).trainable_variables) == 8
+    within = inner(model.encoder).get_layer("within")
+    assert within.get_layer("conv0").compute_dtype == "bfloat16"
+    assert inner(model.average_encoder).get_layer("within").get_layer("conv0").compute_dtype == "float32"
+    # The teacher is the averaged encoder, in the training's precision.
+    model.compile()
+    for weight in model.average_encoder.weights:
+        weight.assign(weight + 0.1)
+    taught = model._teach(to_network_range(splits.query.images.astype(np.float32)))["class_logits"]
+    np.testing.assert_allclose(taught, model.predict_streams(splits.query.images)["class_logits"], rtol=0.1, atol=0.1)
+
+
+def test_replicas_record_one_set_of_a_backbones_statistics(file, splits):
+    with two_devices().scope():
+        model = dsh.DSHGAN(8, 3, SHAPE, backbone=str(file), synthetic=False)
+        model.compile()
+    model.fit(dsh.data.triplets(splits, 6), steps_per_epoch=2, verbose=0)
+    for variable in [*model.encoder.weights, *model.average_encoder.weights]:
+        first, second = (part.numpy() for part in two_devices().experimental_local_results(variable.value))
+        np.testing.assert_array_equal(first, second, err_msg=variable.path)
 
 
 def test_an_application_by_name_with_weights_from_a_file(splits, tmp_path):

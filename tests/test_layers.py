@@ -11,8 +11,18 @@ ROOT = Path(__file__).parent.parent
 
 LAYERS = [
     {"files"},
-    {"config", "codes", "losses", "batch_losses", "preprocessing", "decoding", "backbones"},
-    {"networks", "normalization", "augmentation", "schedules", "replicas", "pseudo_labels", "terms", "optimizers"},
+    {"config", "codes", "losses", "batch_losses", "preprocessing", "decoding"},
+    {
+        "networks",
+        "backbones",
+        "normalization",
+        "augmentation",
+        "schedules",
+        "replicas",
+        "pseudo_labels",
+        "terms",
+        "optimizers",
+    },
     {"data", "retrieval", "pairs", "ranking", "counting", "metrics", "code_statistics"},
     {"deployed", "saving", "fitting", "non_finite", "tracking"},
     {"model", "callbacks", "index", "watchdogs"},

@@ -26,15 +26,16 @@ def two_devices():
     return tf.distribute.MirroredStrategy([device.name for device in tf.config.list_logical_devices("CPU")[:2]])
 
 
-def train(strategy, splits, steps):
+def train(strategy, splits, steps, sampling="uniform", **objective):
     keras.utils.set_random_seed(3)
+    arguments = {"width": 3, "norm": "none", "noise_dim": 4, "multi_label": splits.multi_label}
     with strategy.scope():
-        model = dsh.DSHGAN(num_bits=6, num_classes=10, image_shape=(8, 8, 1), width=3, norm="none", noise_dim=4)
+        model = dsh.DSHGAN(num_bits=6, num_classes=10, image_shape=(8, 8, 1), **arguments)
         sgd = [keras.optimizers.SGD(0.01) for _ in range(2)]
         # No ramp, and every prediction is a pseudo-label, so that each term of the recipe takes part.
-        model.compile(*sgd, objective=dsh.Objective(ramp=0.0, pseudo_label_threshold=0.01))
+        model.compile(*sgd, objective=dsh.Objective(ramp=0.0, pseudo_label_threshold=0.01, **objective))
     before = [variable.numpy() for variable in model.encoder.trainable_variables]
-    history = model.fit(dsh.data.triplets(splits, 16, seed=1), epochs=1, steps_per_epoch=steps, verbose=0)
+    history = model.fit(dsh.data.triplets(splits, 16, 1, 0, sampling), epochs=1, steps_per_epoch=steps, verbose=0)
     return model, before, {name: value[0] for name, value in history.history.items()}
 
 
@@ -50,6 +51,22 @@ def test_two_replicas_equal_one(digits, float64):
     for name, value in logs_of_one.items():
         if name not in ("bit_imbalance", "synthetic_diversity"):  # of a replica's batch, not of all
             assert logs_of_two[name] == pytest.approx(value, rel=1e-9), name
+
+
+def test_two_replicas_equal_one_with_several_labels(float64):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (400, 8, 8, 1), np.uint8)
+    labels = rng.random((400, 10)) < np.linspace(0.1, 0.5, 10)
+    labels[np.arange(400), np.arange(400) % 10] = True
+    splits = dsh.data.from_arrays(images, labels.astype(np.uint8), queries_per_class=3, labels_per_class=8)
+    arguments = {"steps": 5, "sampling": "balanced", "graded_margin": True, "bit_balance_weight": 1.0}
+    one, _, logs_of_one = train(tf.distribute.get_strategy(), splits, **arguments)
+    two, _, logs_of_two = train(two_devices(), splits, **arguments)
+    for a, b in zip(one.variables, two.variables, strict=True):
+        first, second = (keras.ops.convert_to_numpy(variable) for variable in (a, b))
+        np.testing.assert_allclose(first, second, rtol=1e-9, atol=1e-12, err_msg=a.path)
+    for name in ("bit_balance_loss", "pseudo_label_loss", "pseudo_triplet_loss", "real_triplet_loss"):
+        assert logs_of_two[name] == pytest.approx(logs_of_one[name], rel=1e-9) and logs_of_one[name] > 0, name
 
 
 def test_replicas_draw_different_noise():

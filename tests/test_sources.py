@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 import random
+import shutil
 import struct
 import zlib
 
@@ -23,6 +24,7 @@ from dshgan_tf.data.nuswide import list_nuswide
 from dshgan_tf.data.pictures import decode, find_shape
 from dshgan_tf.data.sources import read
 from dshgan_tf.data.table import list_table
+from dshgan_tf.data.tfds import _labels
 from training import train
 from training.presets import PRESETS
 from training.runner import train_and_evaluate
@@ -233,6 +235,10 @@ def test_any_data_set_of_tfds(tmp_path, several):
         np.testing.assert_array_equal(source.labels, [ones[number % 3] for number in numbers])
     else:
         np.testing.assert_array_equal(source.labels, numbers % 3)
+    # Made anew under the same name and version, it is read anew.
+    shutil.rmtree(tmp_path / "tfds")
+    write_tfds(tmp_path / "tfds", [contents(picture(100 + i)) for i in range(30)], several)
+    assert sorted(read("tfds:own", **fields).images[:, 0, 0, 0]) == list(range(100, 130))
     with pytest.raises(ValueError, match="no field 'image'; give one of kind, picture, weight as image_field"):
         read("tfds:own", fields["data_dir"])
     with pytest.raises(ValueError, match="'weight' holds no classes"):
@@ -276,7 +282,7 @@ def test_ten_kinds_of_broken_files_are_named_once_and_the_run_finishes(form, tmp
     config = dataclasses.replace(PRESETS[form], **sizes, **flags)
     results = train_and_evaluate(config, tmp_path / "run", verbose=2)
     printed = capsys.readouterr().out
-    assert "10 files could not be used" in printed
+    assert "10 files could not be used" in printed and "cannot read as an image, " in printed
     assert sorted(json.loads((tmp_path / "run" / "splits.json").read_text())["skipped"]) == sorted(broken)
     assert results["protocol"] == {"nuswide": "nuswide-21"}.get(form, form)
     # The split is read back from the files.
@@ -306,6 +312,22 @@ def test_modes_and_sizes_are_converted(tmp_path):
     assert turned[:3].max() < 30 and turned[-3:].min() > 220
     files = [root / name for name in listing.names]
     assert find_shape(files) == (8, 8, 3) and find_shape(files, 20) == (20, 20, 3)
+
+
+def test_pixels_of_32_bits_are_refused(tmp_path):
+    root = write_folder(tmp_path / "data")
+    Image.fromarray(np.arange(144, dtype=np.int32).reshape(12, 12) * 400).save(root / "class0" / "deep.tif")
+    source = read("folder", str(root))
+    assert list(source.skipped) == ["class0/deep.tif"]
+    assert source.skipped["class0/deep.tif"].startswith("cannot read as an image (pixels of 32 bits")
+
+
+def test_labels_of_tfds_below_zero_are_no_labels():
+    several = tfds.features.Sequence(tfds.features.ClassLabel(names=["a", "b", "c"]))
+    rows, names = _labels([np.array([0, -1]), np.array([], np.int64)], several)
+    assert rows.tolist() == [[1, 0, 0], [0, 0, 0]] and names == ("a", "b", "c")
+    with pytest.raises(ValueError, match="go up to 1000000, which is no class"):
+        _labels([np.int64(3), np.int64(10**6)], tfds.features.Scalar(np.int64))
 
 
 def test_decoding_is_done_once_until_a_file_changes(tmp_path):

@@ -96,14 +96,17 @@ def method_of(results: dict[str, Any]) -> str:
     else:
         method = WITH_GAN if results["synthetic"] else NO_SYNTHETIC
     objective = results.get("objective", dataclasses.asdict(Objective()))
-    if objective == dataclasses.asdict(Objective.paper()):
+    if dataclasses.asdict(Objective.paper()) | objective == dataclasses.asdict(Objective.paper()):
         return PAPER if method == WITH_GAN else f"{PAPER}, {method}"
     default = dataclasses.asdict(Objective())
     changes = [f"{name} {value}" for name, value in objective.items() if value != default.get(name)]
     return ", ".join([method, *changes])
 
 
-VARIANT_FIELDS = ("batch_size", "backbone", "weights", "width", "encoder_learning_rate", "precision")
+VARIANT_FIELDS = (
+    "batch_size", "backbone", "weights", "trained_layers", "width", "norm", "encoder_learning_rate", "precision",
+    "sampling", "image_size",
+)  # fmt: skip
 
 
 def variant_of(config: RunConfig) -> str:

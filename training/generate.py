@@ -8,6 +8,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # before TensorFlow is impo
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import argparse
+import json
 from pathlib import Path
 
 from rich.console import Console
@@ -27,15 +28,15 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         import dshgan_tf as dsh
         from dshgan_tf.callbacks import enlarge, tile, write_png
-        from dshgan_tf.data import splits_of_run
+        from dshgan_tf.data.splits import rows_named
         from training.evaluate import require_finished
 
         require_finished(options.workdir)
         if options.count < 1:
             raise ValueError(f"--count must be at least 1, got {options.count}")
-        splits = splits_of_run(options.workdir)
-        names = options.names or list(splits.class_names)
-        rows = splits.rows_named(names).repeat(options.count, axis=0)
+        class_names = json.loads((options.workdir / "splits.json").read_text())["class_names"]
+        names = options.names or class_names
+        rows = rows_named(names, class_names).repeat(options.count, axis=0)
         images = dsh.load_model(options.workdir / "model.keras").generate(rows, options.seed)
         write_png(options.output, tile(enlarge(images), options.count))
         Console().print(f"{options.output}, from top to bottom: {', '.join(names)}", highlight=False, markup=False)

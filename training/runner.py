@@ -93,7 +93,7 @@ def _say_what_the_data_are(splits: Splits) -> None:
     kind = "several labels an image" if splits.multi_label else "one label an image"
     print(f"{splits.name}: {splits.num_classes} classes, {kind}, {height} x {width} x {channels}; {sizes} images")
     if splits.skipped:
-        reasons = collections.Counter(reason.split(" (")[0].split("/")[-1][:60] for reason in splits.skipped.values())
+        reasons = collections.Counter(reason.split(" (")[0][:60] for reason in splits.skipped.values())
         counted = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common(3))
         print(
             f"{len(splits.skipped):,} files could not be used ({counted}), listed in splits.json: "

@@ -83,7 +83,7 @@ class Recipe(kt.HyperModel):
         config = self.config
         epochs = kwargs.pop("epochs", config.epochs) - kwargs.pop("initial_epoch", 0)  # Hyperband gives its own
         callbacks = [dsh.callbacks.RetrievalEvaluation(self.splits, every=epochs), *kwargs.pop("callbacks", [])]
-        batches = dsh.data.triplets(self.splits, config.batch_size, config.seeds["order"])
+        batches = dsh.data.triplets(self.splits, config.batch_size, config.seeds["order"], sampling=config.sampling)
         history = model.fit(batches, epochs=epochs, steps_per_epoch=config.epoch_length, callbacks=callbacks, **kwargs)
         return {"val_map": history.history["val_map"][-1]}
 

@@ -49,7 +49,7 @@ def find_shape(files: Iterable[str | Path | bytes], image_size: int | None = Non
             modes.add(image.mode)
     if not sizes:
         raise ValueError("none of the files that were looked at is an image")
-    channels = 1 if modes <= {"1", "L", "LA", "I;16", "I;16B", "I", "F"} else 3
+    channels = 1 if modes <= {"1", "L", "LA", "I;16", "I;16B"} else 3
     if image_size is not None:
         return image_size, image_size, channels
     ((common, count),) = collections.Counter(sizes).most_common(1)
@@ -156,8 +156,8 @@ def _decode_all(
             contents = file if isinstance(file, bytes) else None
             image = read_image(name if contents is not None else str(file), image_shape, contents)
             return name, np.rint(image).astype(np.uint8)
-        except ValueError as error:
-            return name, str(error)
+        except ValueError as error:  # what it is of is the key in `skipped`
+            return name, str(error).replace(f" {file if isinstance(file, Path) else name}", "", 1)
 
     skipped, kept = {}, []
     with atomic_path(stem.with_suffix(".npy")) as path:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
-
 import numpy as np
 
 from dshgan_tf.data.splits import Splits, assemble, multi_hot
@@ -64,16 +62,16 @@ def get_protocol(name: str) -> Protocol:
 
 
 def _draw_per_class(
-    rows: np.ndarray, free: np.ndarray, count: int, rng: np.random.Generator, what: str, classes: Iterable[int]
+    rows: np.ndarray, free: np.ndarray, count: int, rng: np.random.Generator, what: str, classes: dict[int, str]
 ) -> np.ndarray:
-    """Draw `count` free images for every class; an image drawn for one label counts for its others too."""
+    """Draw `count` free images for every class (number and name); an image drawn for one label counts for its others too."""
     free = free.copy()
     drawn = []
-    for class_id in classes:
+    for class_id, name in classes.items():
         candidates = np.flatnonzero(free & (rows[:, class_id] > 0))
         if len(candidates) < count:
             raise ValueError(
-                f"class {class_id} has {len(candidates)} images left for {count} {what}; "
+                f"class {name!r} has {len(candidates)} images left for {count} {what}; "
                 f"ask for fewer or give more images"
             )
         chosen = rng.choice(candidates, count, replace=False)
@@ -145,7 +143,9 @@ def split(
     trained = np.setdiff1d(classes, unseen)
     held_out = rows[:, unseen].any(axis=1)
     searched = held_out if len(unseen) else known
-    asked_for = unseen if len(unseen) else classes
+    named = {int(number): class_names[number] for number in classes}
+    to_train = {number: named[number] for number in trained}
+    asked_for = {number: named[number] for number in unseen} if len(unseen) else named
 
     query = _draw_per_class(rows, searched, protocol.queries_per_class, rng, "queries", asked_for)
     is_query = _mask(len(rows), query)
@@ -155,11 +155,11 @@ def split(
         wanted = int(rows[free][:, trained].sum(axis=0).min())
         labeled_all = rng.permutation(np.flatnonzero(free))
     else:
-        labeled_all = _draw_per_class(rows, free, wanted, rng, "labels", trained)
+        labeled_all = _draw_per_class(rows, free, wanted, rng, "labels", to_train)
     labeled = _mask(len(rows), labeled_all)
     validation = np.zeros(len(rows), bool)
     if wanted >= VALIDATION_FROM:
-        ids = _draw_per_class(rows, labeled, wanted // 5, rng, "validation images", trained)
+        ids = _draw_per_class(rows, labeled, wanted // 5, rng, "validation images", to_train)
         validation = _mask(len(rows), ids)
     database = searched & ~is_query
     masks = {

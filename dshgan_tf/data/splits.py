@@ -133,13 +133,7 @@ class Splits:
         Raises:
             ValueError: no such class.
         """
-        rows = np.zeros((len(names), self.num_classes), np.uint8)
-        for row, name in zip(rows, names, strict=True):
-            for label in name.split("|"):
-                if label not in self.class_names:
-                    raise ValueError(f"no class {label!r}; there are {', '.join(self.class_names)}")
-                row[self.class_names.index(label)] = 1
-        return rows
+        return rows_named(names, self.class_names)
 
     @property
     def searched_names(self) -> tuple[str, ...]:
@@ -238,6 +232,28 @@ def assemble(
         seed=seed,
         unseen_names=unseen_names,
     )
+
+
+def rows_named(names: Sequence[str], class_names: Sequence[str]) -> np.ndarray:
+    """Return label rows for names, as `Splits.rows_named`.
+
+    Args:
+        names: N of them, each of one class, or of several with `|` between them.
+        class_names: L names.
+
+    Returns:
+        (N, L) uint8 multi-hot.
+
+    Raises:
+        ValueError: no such class.
+    """
+    rows = np.zeros((len(names), len(class_names)), np.uint8)
+    for row, name in zip(rows, names, strict=True):
+        for label in [name] if name in class_names else name.split("|"):
+            if label not in class_names:
+                raise ValueError(f"no class {label!r}; there are {', '.join(class_names)}")
+            row[list(class_names).index(label)] = 1
+    return rows
 
 
 def multi_hot(labels: np.ndarray, num_classes: int) -> np.ndarray:

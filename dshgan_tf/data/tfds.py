@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dshgan_tf.data.pictures import decode_once, find_shape, sample
+
+MOST_CLASSES = 100_000
 
 
 def read_tfds(
@@ -36,6 +39,7 @@ def read_tfds(
     Raises:
         ValueError: no such data set, no such fields, or fields of another kind.
     """
+    import tensorflow as tf
     import tensorflow_datasets as tfds
 
     try:
@@ -59,19 +63,39 @@ def read_tfds(
             for number, example in enumerate(tfds.as_numpy(dataset)):
                 yield f"{split}/{number}", example[image_field], example[label_field]
 
+    try:
+        return _read(examples, builder, image_field, features[label_field], image_size)
+    except tf.errors.OpError as error:
+        raise ValueError(f"cannot read data set {name!r} of TFDS: its files are damaged ({error.message})") from error
+
+
+def _read(
+    examples: Callable[[], Iterator[tuple[str, bytes, Any]]],
+    builder: Any,
+    image_field: str,
+    label: Any,
+    image_size: int | None,
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...], dict[str, str]]:
+    """Go over the examples twice: for labels and the sizes of images, then, unless that is done, to decode."""
     count = sum(builder.info.splits[split].num_examples for split in builder.info.splits)
     looked_at = set(sample(count))
     raw_labels, some = [], []
-    for position, (_, contents, label) in enumerate(examples()):
-        raw_labels.append(label)
+    for position, (_, contents, value) in enumerate(examples()):
+        raw_labels.append(value)
         if position in looked_at:
             some.append(contents)
     shape = find_shape(some, image_size)
-    key = [builder.info.full_name, str(builder.data_dir), image_field, label_field, shape, count]
+    key = [builder.info.full_name, str(builder.data_dir), image_field, shape, count, _state_of(builder.data_dir)]
     fingerprint = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]
     images, kept, skipped = decode_once(lambda: (example[:2] for example in examples()), count, shape, fingerprint)
-    labels, names = _labels(raw_labels, features[label_field])
+    labels, names = _labels(raw_labels, label)
     return images, labels[kept], names, skipped
+
+
+def _state_of(folder: Any) -> list[tuple[str, int, int]]:
+    """Name, size and time of every file, so that a data set that was made anew is decoded anew."""
+    files = sorted(path for path in Path(folder).iterdir() if path.is_file())
+    return [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
 
 
 def _check(features: Any, image_field: str, label_field: str) -> None:
@@ -82,6 +106,8 @@ def _check(features: Any, image_field: str, label_field: str) -> None:
             raise ValueError(f"it has no field {field!r}; give one of {', '.join(features)} as {option}")
     if not isinstance(features[image_field], tfds.features.Image):
         raise ValueError(f"field {image_field!r} holds no images; give another image_field")
+    if np.dtype(features[image_field].np_dtype) not in (np.uint8, np.uint16):
+        raise ValueError(f"field {image_field!r} holds pixels of {features[image_field].np_dtype}, not of 8 or 16 bits")
     label = features[label_field]
     inner = label.feature if isinstance(label, tfds.features.Sequence) else label
     if inner.shape != () or not np.issubdtype(np.dtype(inner.np_dtype), np.integer):
@@ -95,10 +121,13 @@ def _labels(raw: list[Any], feature: Any) -> tuple[np.ndarray, tuple[str, ...]]:
     names = tuple(getattr(inner, "names", None) or ())
     if not names:
         largest = max((int(np.max(label, initial=-1)) for label in raw), default=-1)
+        if largest >= MOST_CLASSES:
+            raise ValueError(f"the labels go up to {largest}, which is no class; give another label_field")
         names = tuple(str(number) for number in range(largest + 1))
     if not several:
         return np.array([int(label) for label in raw], np.int64), names
     rows = np.zeros((len(raw), len(names)), np.uint8)
     for row, label in zip(rows, raw, strict=True):
-        row[np.asarray(label, np.int64)] = 1
+        label = np.asarray(label, np.int64)
+        row[label[label >= 0]] = 1
     return rows, names

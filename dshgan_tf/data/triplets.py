@@ -24,8 +24,8 @@ class TripletOrder:
         num_unlabeled: unlabelled images; 0 makes the labelled ones play their part.
         batch_size: B.
         seed: of the order.
-        sampling: of the labelled images: "uniform", each as often as any other, or "balanced", each class as often as
-            any other (an image with several labels counts for each in equal parts), so that rare classes are repeated.
+        sampling: of the labelled images: "uniform", each as often as any other, or "balanced", each class asked for
+            as often as any other, so that rare ones are repeated; labels that occur together still come together.
 
     Raises:
         ValueError: batch_size below 1, or another sampling.

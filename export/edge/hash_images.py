@@ -167,7 +167,9 @@ def main(arguments: list[str] | None = None) -> int:
     searching.set_defaults(run=search_command)
     options = parser.parse_args(arguments)
     try:
-        options.run(Encoder(options.model), options)
+        encoder = Encoder(options.model)
+        encoder.sidecar()  # refuses a model that another export's description lies beside
+        options.run(encoder, options)
     except (OSError, ValueError) as error:
         print(f"hash_images: {error}", file=sys.stderr)
         return 2
