@@ -80,7 +80,7 @@ def test_bad_arrays_are_refused_with_value_and_remedy():
         (images, labels - 2, "label -2 is out of range"),
         (images, labels + 0.5, "labels must be integers"),
         (images, labels * 0, "at least 2 classes"),
-        (images, np.where(labels == 1, 3, labels), "class 1 has 0 images left"),
+        (images, np.where(labels == 1, 3, labels), "class '1' has 0 images left"),
     ]
     for some_images, some_labels, message in bad:
         with pytest.raises(ValueError, match=message):

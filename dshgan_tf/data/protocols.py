@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+
 import numpy as np
 
 from dshgan_tf.data.splits import Splits, assemble, multi_hot
@@ -64,7 +65,7 @@ def get_protocol(name: str) -> Protocol:
 def _draw_per_class(
     rows: np.ndarray, free: np.ndarray, count: int, rng: np.random.Generator, what: str, classes: dict[int, str]
 ) -> np.ndarray:
-    """Draw `count` free images for every class (number and name); an image drawn for one label counts for its others too."""
+    """Draw `count` free images for every class, number and name; one drawn for a label counts for its others too."""
     free = free.copy()
     drawn = []
     for class_id, name in classes.items():
