@@ -103,7 +103,7 @@ def _check(features: Any, image_field: str, label_field: str) -> None:
 
     for option, field in (("image_field", image_field), ("label_field", label_field)):
         if field not in features:
-            raise ValueError(f"it has no field {field!r}; give one of {', '.join(features)} as {option}")
+            raise ValueError(f"it has no field {field!r}; give one of {', '.join(sorted(features))} as {option}")
     if not isinstance(features[image_field], tfds.features.Image):
         raise ValueError(f"field {image_field!r} holds no images; give another image_field")
     if np.dtype(features[image_field].np_dtype) not in (np.uint8, np.uint16):
