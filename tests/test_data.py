@@ -179,13 +179,14 @@ def test_balanced_sampling_draws_every_class_equally_often():
         TripletOrder(rows, 0, 4, 0, sampling="odd")
 
 
-def test_fewer_images_than_a_batch_are_repeated():
-    order = TripletOrder(np.eye(3, dtype=np.float32), num_unlabeled=5, batch_size=12, seed=0)
+def test_fewer_unlabelled_images_than_a_batch_are_repeated():
+    order = TripletOrder(np.eye(9, dtype=np.float32), num_unlabeled=5, batch_size=12, seed=0)
     labeled, unlabeled, _ = order.batch(1)
     assert order.steps_per_epoch == 1
-    assert np.bincount(labeled).tolist() == [4, 4, 4] and sorted(np.bincount(unlabeled)) == [2, 2, 2, 3, 3]
-    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
-        TripletOrder(np.eye(3, dtype=np.float32), num_unlabeled=5, batch_size=0, seed=0)
+    assert sorted(np.bincount(labeled)) == [1] * 6 + [2] * 3 and sorted(np.bincount(unlabeled)) == [2, 2, 2, 3, 3]
+    for batch_size in (0, 15):
+        with pytest.raises(ValueError, match=f"batch_size must be 1..14, .*got {batch_size}"):
+            TripletOrder(np.eye(9, dtype=np.float32), num_unlabeled=5, batch_size=batch_size, seed=0)
 
 
 def test_rows_by_names(digits):

@@ -28,14 +28,15 @@ class TripletOrder:
             as often as any other, so that rare ones are repeated; labels that occur together still come together.
 
     Raises:
-        ValueError: batch_size below 1, or another sampling.
+        ValueError: batch_size below 1 or above the number of images, or another sampling.
     """
 
     def __init__(
         self, label_rows: np.ndarray, num_unlabeled: int, batch_size: int, seed: int, sampling: str = "uniform"
     ) -> None:
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        most = len(label_rows) + num_unlabeled
+        if not 1 <= batch_size <= most:
+            raise ValueError(f"batch_size must be 1..{most}, which is all images that train, got {batch_size}")
         if sampling not in ("uniform", "balanced"):
             raise ValueError(f"sampling must be 'uniform' or 'balanced', got {sampling!r}")
         self.label_rows, self.batch_size, self.seed = label_rows, batch_size, seed
@@ -130,7 +131,7 @@ def triplets(
         sampling `label_frequency` (B, L), in every row how frequent the labels are, since `label` does not tell.
 
     Raises:
-        ValueError: batch_size below 1, first_step negative.
+        ValueError: batch_size below 1 or above the number of images, first_step negative.
     """
     if first_step < 0:
         raise ValueError(f"first_step must be at least 0, got {first_step}")
