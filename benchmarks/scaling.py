@@ -23,7 +23,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-SHAPE, STEPS, ROUNDS = (32, 32, 3), 20, 5
+SHAPE, STEPS, ROUNDS = (32, 32, 3), 10, 3
 
 
 def worker(batch_size):
