@@ -104,11 +104,13 @@ class DSHGAN(Fitted, Deployed, Saved, Tracked, keras.Model):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        given = {"num_bits": num_bits, "num_classes": num_classes, "noise_dim": noise_dim, "width": width}
-        for name, (least, most) in BOUNDS.items():
-            value = given[name]
-            whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-            if not (whole and least <= value <= most) and not (name == "width" and value is None):
+        image_shape = tuple(int(side) for side in image_shape)
+        if width is None:
+            width = 32 if min(image_shape[:2]) <= 16 else 16
+        sizes = {"num_bits": num_bits, "num_classes": num_classes, "noise_dim": noise_dim, "width": width}
+        for name, value in sizes.items():
+            least, most = BOUNDS[name]
+            if not isinstance(value, int | np.integer) or isinstance(value, bool) or not least <= value <= most:
                 raise ValueError(f"{name} must be a whole number in {least}..{most}, got {value!r}")
         if backbone == "small" and (weights is not None or trained_layers is not None):
             raise ValueError("weights and trained_layers need a pretrained backbone; give its name or file as backbone")
@@ -120,9 +122,6 @@ class DSHGAN(Fitted, Deployed, Saved, Tracked, keras.Model):
             raise ValueError(f"norm must be 'batch', 'sync_batch' or 'none', got {norm!r}")
         if adversary not in ("classes", "own"):
             raise ValueError(f"adversary must be 'classes' or 'own', got {adversary!r}")
-        image_shape = tuple(int(side) for side in image_shape)
-        if width is None:
-            width = 32 if min(image_shape[:2]) <= 16 else 16
         self.num_bits, self.num_classes, self.image_shape = int(num_bits), int(num_classes), image_shape
         self.gan, self.multi_label, self.noise_dim = gan, multi_label, noise_dim
         self._arguments = {
