@@ -10,7 +10,6 @@ machine too, seconds tell little; processor seconds an image, over all processes
 import json
 import os
 import socket
-import statistics
 import subprocess
 import sys
 import time
@@ -23,11 +22,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-SHAPE, STEPS, ROUNDS = (32, 32, 3), 10, 3
+SHAPE, STEPS, WARM_UP = (32, 32, 3), 45, 5
 
 
 def worker(batch_size):
     """Print the median seconds, and processor seconds, of a step, as `TF_CONFIG` says."""
+    import keras
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
@@ -40,12 +40,13 @@ def worker(batch_size):
     with strategy.scope():
         model = dsh.DSHGAN(num_bits=48, num_classes=10, image_shape=SHAPE)
         model.compile()
-    batches, taken = dsh.data.triplets(splits, batch_size), []
-    for _ in range(ROUNDS + 1):
-        start, worked = time.perf_counter(), time.process_time()
-        model.fit(batches, epochs=1, steps_per_epoch=STEPS, verbose=0)
-        taken.append(((time.perf_counter() - start) / STEPS, (time.process_time() - worked) / STEPS))
-    print(*(statistics.median(values) for values in zip(*taken[1:], strict=True)))  # the first is traced
+    ends = []
+    note = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: ends.append((time.perf_counter(), time.process_time()))
+    )
+    model.fit(dsh.data.triplets(splits, batch_size), steps_per_epoch=STEPS, verbose=0, callbacks=[note])
+    taken = np.diff(np.array(ends[WARM_UP:]), axis=0)
+    print(*np.median(taken, axis=0))
 
 
 def measure(processes, batch_size):

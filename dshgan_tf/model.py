@@ -20,10 +20,10 @@ from dshgan_tf.fitting import Fitted
 from dshgan_tf.metrics import sample_diversity
 from dshgan_tf.networks import build_encoder, build_generator
 from dshgan_tf.non_finite import is_broken, undo
-from dshgan_tf.normalization import frozen_statistics
+from dshgan_tf.normalization import frozen_statistics, recorded_together
 from dshgan_tf.optimizers import default_encoder_optimizer, default_generator_optimizer
 from dshgan_tf.pseudo_labels import pseudo_labels
-from dshgan_tf.replicas import global_size, own_rows
+from dshgan_tf.replicas import assign_alike, global_size, own_rows
 from dshgan_tf.saving import Saved
 from dshgan_tf.terms import Term, encoder_terms, generator_terms
 from dshgan_tf.tracking import Tracked
@@ -243,7 +243,7 @@ class DSHGAN(Fitted, Deployed, Saved, Tracked, keras.Model):
     def _update_encoder(self, data: Tensors) -> Any:
         """Update the CNN and its streams; return the relaxed codes (A, K) of the anchors."""
         before = self._remember_records(self.encoder)
-        with tf.GradientTape() as tape:
+        with recorded_together(), tf.GradientTape() as tape:
             streams, labels = self._streams_and_labels(data, self.encoder, training=True)
             loss = self._weigh("encoder_loss", self._encoder_terms(streams, labels))
             loss = self.encoder_optimizer.scale_loss(loss)
@@ -254,7 +254,7 @@ class DSHGAN(Fitted, Deployed, Saved, Tracked, keras.Model):
     def _update_generator(self, data: Tensors, anchor_codes: Any) -> None:
         """Update the generator, so that its images are hashed, judged and classified like real ones."""
         before = self._remember_records(self.generator)
-        with tf.GradientTape() as tape:
+        with recorded_together(), tf.GradientTape() as tape:
             images, noise, labels = self.synthesise(data, training=True)
             with frozen_statistics(self.encoder):
                 synthetic = self.encoder(self._augment(images, strong=True, members=2), training=True)
@@ -371,11 +371,14 @@ class DSHGAN(Fitted, Deployed, Saved, Tracked, keras.Model):
         frozen = {id(w) for layer in self.encoder._flatten_layers() if not layer.trainable for w in layer.weights}
         step = ops.cast(self.encoder_optimizer.iterations, "float32")
         decay = ops.minimum(self.objective.ema_decay, step / (step + 10.0))
-        for average, weight in zip(self.average_encoder.weights, self.encoder.weights, strict=True):
-            if id(weight) in frozen:
-                continue
+        pairs = zip(self.average_encoder.weights, self.encoder.weights, strict=True)
+        pairs = [(average, weight) for average, weight in pairs if id(weight) not in frozen]
+
+        def follow(average: Any, weight: Any) -> Any:
             keep = ops.cast(decay, average.dtype)
-            average.assign(keep * average + (1 - keep) * ops.convert_to_tensor(weight))
+            return keep * average + (1 - keep) * ops.convert_to_tensor(weight)
+
+        assign_alike([average for average, _ in pairs], [follow(average, weight) for average, weight in pairs])
 
 
 def load_model(path: str | os.PathLike[str]) -> DSHGAN:

@@ -10,6 +10,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from dshgan_tf.replicas import assign_means
+
 _tracing = threading.local()  # replicas are traced by a thread each, which take turns wherever they meet
 
 
@@ -53,9 +55,34 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             is_training=True,
         )
         if self.momentum < 1.0:
-            self.moving_mean.assign(self.moving_mean * self.momentum + mean * (1.0 - self.momentum))
-            self.moving_variance.assign(self.moving_variance * self.momentum + variance * (1.0 - self.momentum))
+            self._record(self.moving_mean, mean)
+            self._record(self.moving_variance, variance)
         return outputs
+
+    def _record(self, record: Any, value: Any) -> None:
+        """Let the record follow; now, or at the end of `recorded_together`."""
+        pending = getattr(_tracing, "pending", None)
+        before = record.value if pending is None else pending.get(id(record), (record, record.value))[1]
+        after = before * self.momentum + value * (1.0 - self.momentum)
+        if pending is None:
+            record.assign(after)
+        else:
+            pending[id(record)] = record, after
+
+
+@contextlib.contextmanager
+def recorded_together() -> Iterator[None]:
+    """Let what batch normalisations record inside this context be exchanged between replicas in one message.
+
+    One a layer costs more than the training step itself where replicas are processes.
+    """
+    _tracing.pending = {}
+    try:
+        yield
+        pending = _tracing.pending.values()
+    finally:
+        _tracing.pending = None
+    assign_means([record for record, _ in pending], [value for _, value in pending])
 
 
 @contextlib.contextmanager

@@ -30,24 +30,53 @@ def global_size(local_size: int) -> int:
     return local_size * tf.distribute.get_replica_context().num_replicas_in_sync
 
 
-def gather_rows(local_rows: Any) -> Any:
-    """Concatenate the rows of all replicas; the gradient flows back to each replica's own rows.
+def gather_rows(*local_rows: Any) -> list[Any]:
+    """Concatenate the rows of all replicas, in one exchange; the gradient flows back to each replica's own rows.
 
     Args:
-        local_rows: (B, ...).
+        *local_rows: arrays (B, ...), alike in B and dtype.
 
     Returns:
-        (R * B, ...).
+        For each (R * B, ...).
     """
     context = tf.distribute.get_replica_context()
     replicas = context.num_replicas_in_sync
     if replicas == 1:
-        return local_rows
+        return list(local_rows)
+    flat = [tf.reshape(rows, (rows.shape[0], -1)) for rows in local_rows]
+    packed = tf.concat(flat, axis=1)
     # Everyone's rows in their place among zeros, summed: `all_gather` fails between processes of one replica each.
-    place = tf.one_hot(context.replica_id_in_sync_group, replicas, dtype=local_rows.dtype)
-    stacked = tf.tensordot(place, local_rows, axes=0)
-    total = context.all_reduce(tf.distribute.ReduceOp.SUM, stacked)
-    return tf.reshape(total, (replicas * local_rows.shape[0], *local_rows.shape[1:]))
+    place = tf.one_hot(context.replica_id_in_sync_group, replicas, dtype=packed.dtype)
+    total = context.all_reduce(tf.distribute.ReduceOp.SUM, tf.tensordot(place, packed, axes=0))
+    total = tf.reshape(total, (replicas * packed.shape[0], packed.shape[1]))
+    parts = tf.split(total, [rows.shape[1] for rows in flat], axis=1)
+    return [tf.reshape(part, (-1, *rows.shape[1:])) for part, rows in zip(parts, local_rows, strict=True)]
+
+
+def assign_means(variables: list[Any], values: list[Any]) -> None:
+    """Assign to each variable the mean of its value over replicas, all in one exchange."""
+
+    def assign(strategy: tf.distribute.Strategy, values: list[Any]) -> None:
+        targets = [variable.value for variable in variables]
+        pairs = list(zip(values, targets, strict=True))
+        means = strategy.extended.batch_reduce_to(tf.distribute.ReduceOp.MEAN, pairs) if pairs else []
+        _assign(strategy, targets, means)
+
+    tf.distribute.get_replica_context().merge_call(assign, args=(values,))
+
+
+def assign_alike(variables: list[Any], values: list[Any]) -> None:
+    """Assign to each variable its value, which all replicas computed alike: nothing is exchanged."""
+
+    def assign(strategy: tf.distribute.Strategy, values: list[Any]) -> None:
+        _assign(strategy, [variable.value for variable in variables], values)
+
+    tf.distribute.get_replica_context().merge_call(assign, args=(values,))
+
+
+def _assign(strategy: tf.distribute.Strategy, targets: list[Any], values: list[Any]) -> None:
+    for target, value in zip(targets, values, strict=True):
+        strategy.extended.update(target, lambda variable, new: variable.assign(new), args=(value,))
 
 
 def global_mean(local_values: Any) -> Any:

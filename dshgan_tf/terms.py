@@ -29,8 +29,8 @@ def encoder_terms(
         streams: the encoder's outputs for "real" (B labelled images) and, where there are any, "unlabeled" (B) and
             "synthetic" (2 A, those of A anchors: all x+, then all x-).
         labels: label rows for each of these; those of "unlabeled" are pseudo-labels, and "unlabeled_known" (B, L) is 1
-            where these are confident. The mean of
-            those of "frequency" is how frequent the labels are.
+            where these are confident; both are there if they are used. The mean of those of "frequency" is how
+            frequent the labels are.
         objective: the weights.
         ramp: factor in [0, 1] of the terms that rest on synthetic images or on pseudo-labels.
         margin: of the triplets.
@@ -42,21 +42,24 @@ def encoder_terms(
     Reference:
         Qiu et al., SIGIR 2017, the loss of the CNN.
     """
-    real, codes = streams["real"], streams["real"]["relaxed_codes"]
+    real, everyone = streams["real"], _gather(streams, labels)
+    codes = real["relaxed_codes"]
     terms = {
         "classification_loss": Term(
             objective.classification_weight,
             losses.classification_loss(labels["real"], real["class_logits"], multi_label),
         )
     }
+    mined = {"margin": margin, "graded": objective.graded_margin}
     if objective.real_triplet_weight:
         terms["real_triplet_loss"] = Term(
-            objective.real_triplet_weight, _mined(codes, labels["real"], [(codes, labels["real"])], margin, objective)
+            objective.real_triplet_weight,
+            losses.batch_triplet_loss(codes, labels["real"], everyone["codes"], everyone["labels"], **mined),
         )
     if weight := objective.bit_balance_for(multi_label):
-        balance = losses.bit_balance_loss(gather_rows(codes))
+        balance = losses.bit_balance_loss(everyone["codes"])
         terms["bit_balance_loss"] = Term(weight, ops.broadcast_to(balance, (1,)))
-    if "unlabeled" in streams and objective.pseudo_label_weight:
+    if "unlabeled" in labels:
         unlabeled = streams["unlabeled"]
         known = labels["unlabeled_known"]
         weight = objective.pseudo_label_weight * ramp
@@ -65,15 +68,14 @@ def encoder_terms(
             losses.classification_loss(labels["unlabeled"], unlabeled["class_logits"], multi_label, known),
         )
         if objective.balance_weight and not multi_label:  # labels that are not exclusive have no shares that sum to 1
-            prior = ops.mean(gather_rows(labels["frequency"]), axis=0)
-            balance = losses.balance_loss(gather_rows(unlabeled["class_logits"]), prior)
+            prior = ops.mean(everyone["frequency"], axis=0)
+            balance = losses.balance_loss(everyone["unlabeled_logits"], prior)
             terms["balance_loss"] = Term(objective.balance_weight * ramp, ops.broadcast_to(balance, (1,)))
         if objective.real_triplet_weight:
-            whole = labels["unlabeled"] * ops.min(known, axis=-1, keepdims=True)  # similarity needs every label
-            others = [(codes, labels["real"]), (unlabeled["relaxed_codes"], whole)]
+            others = (ops.concatenate([everyone[kind], everyone[f"unlabeled_{kind}"]]) for kind in ("codes", "labels"))
             terms["pseudo_triplet_loss"] = Term(
                 weight * objective.real_triplet_weight,
-                _mined(unlabeled["relaxed_codes"], whole, others, margin, objective),
+                losses.batch_triplet_loss(unlabeled["relaxed_codes"], _whole(labels), *others, **mined),
             )
     if "synthetic" in streams:
         synthetic = streams["synthetic"]
@@ -133,17 +135,30 @@ def generator_terms(
         ),
     }
     if objective.diversity_weight:
-        others = (gather_rows(images), gather_rows(noise), gather_rows(labels))
+        own = [ops.cast(rows, images.dtype) for rows in (images, noise, labels)]
         terms["generator_diversity_loss"] = Term(
-            objective.diversity_weight, losses.diversity_loss(images, noise, labels, others)
+            objective.diversity_weight, losses.diversity_loss(*own, gather_rows(*own))
         )
     return terms
 
 
-def _mined(anchors: Any, anchor_labels: Any, others: list[tuple[Any, Any]], margin: float, objective: Objective) -> Any:
-    """Triplets among the real images of the global batch, so that replicas mine what one device would."""
-    codes, labels = (ops.concatenate([gather_rows(part) for part in parts]) for parts in zip(*others, strict=True))
-    return losses.batch_triplet_loss(anchors, anchor_labels, codes, labels, margin, objective.graded_margin)
+def _gather(streams: dict[str, Tensors], labels: Tensors) -> Tensors:
+    """What is compared between images, of the global batch, so that replicas mine and balance what one device would."""
+    rows = {"codes": streams["real"]["relaxed_codes"], "labels": labels["real"]}
+    if "unlabeled" in labels:
+        rows |= {
+            "frequency": labels["frequency"],
+            "unlabeled_codes": streams["unlabeled"]["relaxed_codes"],
+            "unlabeled_labels": _whole(labels),
+            "unlabeled_logits": streams["unlabeled"]["class_logits"],
+        }
+    same = [ops.cast(values, rows["codes"].dtype) for values in rows.values()]
+    return dict(zip(rows, gather_rows(*same), strict=True))
+
+
+def _whole(labels: Tensors) -> Any:
+    """Pseudo-labels (B, L) of the images of which every label is known, since similarity needs them all; else zeros."""
+    return labels["unlabeled"] * ops.min(labels["unlabeled_known"], axis=-1, keepdims=True)
 
 
 def _adversary(streams: dict[str, Tensors]) -> Any:
