@@ -164,7 +164,7 @@ def triplets(
     steps = tf.data.Dataset.from_tensors(0).flat_map(next_epoch)
     batches = steps.map(to_dict, num_parallel_calls=2, deterministic=True)
     batches = batches.apply(tf.data.experimental.assert_cardinality(order.steps_per_epoch)).prefetch(2)
-    # Nothing is left to tune, and the end of an iterator may wait for the sleep of the tuner, which doubles to a minute.
+    # Nothing is left to tune; the end of an iterator may wait for the sleep of the tuner, which doubles to a minute.
     fixed = tf.data.Options()
     fixed.autotune.enabled = False
     return batches.with_options(fixed)
