@@ -61,12 +61,13 @@ def augment(images: Any, draws: Any) -> Any:
     return ops.matmul(columns, shifted)
 
 
-def distort(images: Any, draws: Any) -> Any:
+def distort(images: Any, draws: Any, hole: bool = True) -> Any:
     """Change brightness, contrast and (colour images) saturation, then paint a grey rectangle somewhere.
 
     Args:
         images: (B, H, W, C) float in [-1, 1].
         draws: (B, 12) float, uniform in [0, 1); the last six are used.
+        hole: False leaves the rectangle out: it may hide one of several things that an image shows, label and all.
 
     Returns:
         (B, H, W, C) in [-1, 1], the same dtype; differentiable in `images`.
@@ -80,11 +81,14 @@ def distort(images: Any, draws: Any) -> Any:
     if images.shape[3] == 3:
         grey = ops.mean(images, axis=3, keepdims=True)
         images = (images - grey) * (1 + MAX_SATURATION * (2 * saturation - 1)) + grey
-    hole = 1.0
+    images = ops.clip(images, -1.0, 1.0)
+    if not hole:
+        return images
+    covered = 1.0
     for axis, centre in ((1, row), (2, column)):
         size = images.shape[axis]
         shape = [1, 1, 1, 1]
         shape[axis] = size
         places = ops.reshape((ops.cast(ops.arange(size), images.dtype) + 0.5) / size, shape)
-        hole = hole * ops.cast(ops.abs(places - centre) < MAX_HOLE * side / 2, images.dtype)
-    return ops.clip(images, -1.0, 1.0) * (1 - hole)
+        covered = covered * ops.cast(ops.abs(places - centre) < MAX_HOLE * side / 2, images.dtype)
+    return images * (1 - covered)

@@ -42,7 +42,7 @@ class ApplicationInput(layers.Layer):
 
 
 def application_trunk(
-    images: Any, name: str, weights: str | None, trained_layers: int | None = None, norm: str = "batch"
+    images: Any, name: str, weights: str | None, trained_layers: int | None = None, norm: str = "sync_batch"
 ) -> Any:
     """Trunk by the name of a `keras.applications` model.
 
@@ -102,7 +102,7 @@ def file_trunk(
     description: dict[str, Any],
     weights: str | None,
     trained_layers: int | None = None,
-    norm: str = "batch",
+    norm: str = "sync_batch",
 ) -> Any:
     """Trunk by a model from a `.keras` file.
 

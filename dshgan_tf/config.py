@@ -155,7 +155,7 @@ class RunConfig:
         weights: of the application: None, "imagenet" or a file.
         trained_layers: how many of the backbone's last layers with weights train; None for all, 0 to freeze it.
         width: channels at full resolution; None for the model's rule.
-        norm: "batch", "sync_batch" (over all replicas) or "none".
+        norm: "sync_batch" (over all replicas), "batch" (over each by itself, with fewer exchanges) or "none".
         adversary: "classes", or "own" for a stream of its own (the paper's); see `DSHGAN`.
         encoder_learning_rate: peak of the schedule.
         generator_learning_rate: likewise.
@@ -197,7 +197,7 @@ class RunConfig:
     weights: str | None = None
     trained_layers: int | None = None
     width: int | None = None
-    norm: Literal["batch", "sync_batch", "none"] = "batch"
+    norm: Literal["sync_batch", "batch", "none"] = "sync_batch"
     adversary: Literal["classes", "own"] = "classes"
     encoder_learning_rate: float = 4e-3
     generator_learning_rate: float = 1e-3

@@ -44,12 +44,20 @@ def triplet_loss(anchor: Any, positive: Any, negative: Any, margin: float) -> An
 
 
 def batch_triplet_loss(
-    anchors: Any, anchor_labels: Any, others: Any, other_labels: Any, margin: float, graded: bool = False
+    anchors: Any,
+    anchor_labels: Any,
+    others: Any,
+    other_labels: Any,
+    margin: float,
+    graded: bool = False,
+    anchor_known: Any = 1.0,
+    other_known: Any = 1.0,
 ) -> Any:
     """Triplets mined within a batch: for each anchor the mean over its violated triplets.
 
-    Every image that shares a label is a positive, every one that shares none a negative. The anchor may be among
-    `others`; it is then a positive at distance 0, which keeps the negatives a margin away where a class has one image.
+    Every image that shares a label is a positive, every one that shares none a negative. Where only some labels are
+    known, that must hold whatever the others are. The anchor may be among `others`; it is then a positive at distance
+    0, which keeps the negatives a margin away where a class has one image.
 
     Args:
         anchors: (A, K) float in [0, 1].
@@ -59,6 +67,8 @@ def batch_triplet_loss(
         margin: positive float, in squared distance.
         graded: take `margin` times the share of labels that anchor and positive have in common (of those that either
             has), so that an image that shares more lies closer. With one label an image this changes nothing.
+        anchor_known: (A, L) of 0 and 1, where `anchor_labels` are known; 1 for all of them.
+        other_known: (M, L) of 0 and 1, where `other_labels` are known; 1 for all of them.
 
     Returns:
         (A,) float: mean of max(0, m - d(a, n) + d(a, p)) over the triplets where it is positive, 0 where none is.
@@ -70,16 +80,17 @@ def batch_triplet_loss(
     # |a - b|^2 by the binomial formula: (A, M) by one matrix product. Rounding may go below 0.
     squares = ops.sum(ops.square(anchors), -1)[:, None] + ops.sum(ops.square(others), -1)[None, :]
     distances = ops.relu(squares - 2 * ops.matmul(anchors, ops.transpose(others)))
-    shared = ops.matmul(anchor_labels, ops.transpose(other_labels))
-    similar = ops.cast(shared > 0.5, distances.dtype)
-    labelled = ops.cast(ops.sum(anchor_labels, -1) > 0.5, distances.dtype)[:, None]
-    known = ops.cast(ops.sum(other_labels, -1) > 0.5, distances.dtype)[None, :] * labelled
+    anchors_have, others_have = anchor_labels * anchor_known, other_labels * other_known
+    anchors_may, others_may = 1 - (1 - anchor_labels) * anchor_known, 1 - (1 - other_labels) * other_known
+    shared = ops.matmul(anchors_have, ops.transpose(others_have))
+    similar = shared > 0.5
+    labelled = ops.sum(anchors_may, -1)[:, None] * ops.sum(others_may, -1)[None, :] > 0.5
+    dissimilar = ops.logical_and(labelled, ops.matmul(anchors_may, ops.transpose(others_may)) < 0.5)
     if graded:
-        either = ops.sum(anchor_labels, -1)[:, None] + ops.sum(other_labels, -1)[None, :] - shared
+        either = ops.sum(anchors_have, -1)[:, None] + ops.sum(others_have, -1)[None, :] - shared
         margin = (margin * shared / ops.maximum(either, 1))[:, :, None]
     hinge = ops.relu(margin - distances[:, None, :] + distances[:, :, None])  # (A, positive, negative)
-    valid = (similar * known)[:, :, None] * ((1 - similar) * known)[:, None, :]
-    hinge = hinge * valid
+    hinge = hinge * ops.cast(similar, hinge.dtype)[:, :, None] * ops.cast(dissimilar, hinge.dtype)[:, None, :]
     violated = ops.sum(ops.cast(hinge > 0, distances.dtype), axis=(1, 2))
     return ops.sum(hinge, axis=(1, 2)) / ops.maximum(violated, 1)
 
@@ -202,19 +213,25 @@ def bit_balance_loss(relaxed_codes: Any) -> Any:
     return ops.mean(ops.square(2 * ops.mean(relaxed_codes, axis=0) - 1))
 
 
-def balance_loss(class_logits: Any, prior: Any) -> Any:
-    """Kullback-Leibler divergence of the batch's mean prediction from the labels' share of each class.
+def balance_loss(class_logits: Any, prior: Any, multi_label: bool = False) -> Any:
+    """Kullback-Leibler divergence of the batch's mean prediction from how frequent each label is.
 
     Args:
         class_logits: (B, L) float.
-        prior: (L,) float, sums to 1.
+        prior: (L,) float in [0, 1]; sums to 1 where an image has one label.
+        multi_label: whether an image may have several labels: each is then present or absent by itself, and the
+            divergences of all are summed.
 
     Returns:
         Scalar float, 0 when the predictions are balanced as the labels are.
     """
     prior = ops.cast(prior, class_logits.dtype)
-    mean = ops.mean(ops.softmax(class_logits, axis=-1), axis=0)
-    return ops.sum(mean * (ops.log(mean + 1e-6) - ops.log(prior + 1e-6)))
+    mean = ops.mean((ops.sigmoid if multi_label else ops.softmax)(class_logits), axis=0)
+
+    def divergence(share: Any, wanted: Any) -> Any:
+        return ops.sum(share * (ops.log(share + 1e-6) - ops.log(wanted + 1e-6)))
+
+    return divergence(mean, prior) + (divergence(1 - mean, 1 - prior) if multi_label else 0.0)
 
 
 @keras.saving.register_keras_serializable(package="dshgan_tf")

@@ -65,7 +65,8 @@ class DSHGAN(Fitted, Deployed, Saved, Tracked, keras.Model):
         trained_layers: how many of the backbone's last layers with weights train; None for all, 0 to freeze it.
         width: channels of trunk and generator at full resolution; None for 32 up to 16 pixels a side, 16 above.
         noise_dim: size of the generator's noise.
-        norm: "batch", "sync_batch" (statistics over all replicas) or "none".
+        norm: "sync_batch" (by the statistics of all replicas, so that their number changes nothing), "batch" (each
+            by its own, with fewer exchanges) or "none".
         adversary: "classes" judges real or synthetic by the evidence for any class; "own" by a stream of its own, which
             is the paper's (see `networks.build_encoder`).
         precision: Keras dtype policy of what trains, kept in the saved file; None for the one now set. The averaged
@@ -97,7 +98,7 @@ class DSHGAN(Fitted, Deployed, Saved, Tracked, keras.Model):
         trained_layers: int | None = None,
         width: int | None = None,
         noise_dim: int = 64,
-        norm: str = "batch",
+        norm: str = "sync_batch",
         adversary: str = "classes",
         precision: str | None = None,
         seed: int = 0,
@@ -364,7 +365,7 @@ class DSHGAN(Fitted, Deployed, Saved, Tracked, keras.Model):
             return images
         draws = self._draw(keras.random.uniform, images, NUM_DRAWS, self.seed_generator, members)
         images = augment(images, draws)
-        return distort(images, draws) if strong else images
+        return distort(images, draws, hole=not self.multi_label) if strong else images
 
     def _update_average(self) -> None:
         """Let the deployed weights follow the trained ones; faster at first, when an average would be mostly old."""

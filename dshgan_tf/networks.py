@@ -77,7 +77,7 @@ def build_encoder(
     weights: str | None = None,
     trained_layers: int | None = None,
     width: int = 16,
-    norm: str = "batch",
+    norm: str = "sync_batch",
     adversary: str = "classes",
 ) -> keras.Model:
     """Build the shared CNN with its hash, adversary and classification streams.
@@ -137,7 +137,7 @@ def build_encoder(
 
 
 def build_generator(
-    image_shape: tuple[int, int, int], num_classes: int, noise_dim: int = 64, width: int = 16, norm: str = "batch"
+    image_shape: tuple[int, int, int], num_classes: int, noise_dim: int = 64, width: int = 16, norm: str = "sync_batch"
 ) -> keras.Model:
     """Build the conditional generator G(noise, labels).
 

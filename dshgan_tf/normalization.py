@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from dshgan_tf.replicas import assign_means
+from dshgan_tf.replicas import assign_means, global_size
 
 _tracing = threading.local()  # replicas are traced by a thread each, which take turns wherever they meet
 
@@ -25,7 +25,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     """`keras.layers.BatchNormalization` whose training step on (B, H, W, C) is one fused kernel.
 
     Keras 3 computes moments and normalisation as separate operations. Everything else (arguments, inference, other
-    ranks, synchronised statistics) is the parent's.
+    ranks, statistics synchronised over several replicas) is the parent's.
     """
 
     @property
@@ -45,7 +45,8 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Normalise `inputs`; in training by the batch's statistics, which are also recorded."""
         fusable = inputs.dtype in (tf.float32, tf.float16, tf.bfloat16) and len(inputs.shape) == 4
-        if not training or not self.trainable or self.synchronized or not fusable:
+        alone = not self.synchronized or global_size(1) == 1
+        if not training or not self.trainable or not alone or not fusable:
             return super().call(inputs, training=training, mask=mask)
         outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
             inputs,

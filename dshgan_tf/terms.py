@@ -67,15 +67,27 @@ def encoder_terms(
             weight,
             losses.classification_loss(labels["unlabeled"], unlabeled["class_logits"], multi_label, known),
         )
-        if objective.balance_weight and not multi_label:  # labels that are not exclusive have no shares that sum to 1
+        if objective.balance_weight:
             prior = ops.mean(everyone["frequency"], axis=0)
-            balance = losses.balance_loss(everyone["unlabeled_logits"], prior)
+            balance = losses.balance_loss(everyone["unlabeled_logits"], prior, multi_label)
             terms["balance_loss"] = Term(objective.balance_weight * ramp, ops.broadcast_to(balance, (1,)))
         if objective.real_triplet_weight:
-            others = (ops.concatenate([everyone[kind], everyone[f"unlabeled_{kind}"]]) for kind in ("codes", "labels"))
+            everyone["known"] = ops.ones_like(everyone["labels"])
+            others, other_labels, other_known = (
+                ops.concatenate([everyone[kind], everyone[f"unlabeled_{kind}"]])
+                for kind in ("codes", "labels", "known")
+            )
             terms["pseudo_triplet_loss"] = Term(
                 weight * objective.real_triplet_weight,
-                losses.batch_triplet_loss(unlabeled["relaxed_codes"], _whole(labels), *others, **mined),
+                losses.batch_triplet_loss(
+                    unlabeled["relaxed_codes"],
+                    labels["unlabeled"],
+                    others,
+                    other_labels,
+                    anchor_known=known,
+                    other_known=other_known,
+                    **mined,
+                ),
             )
     if "synthetic" in streams:
         synthetic = streams["synthetic"]
@@ -149,16 +161,12 @@ def _gather(streams: dict[str, Tensors], labels: Tensors) -> Tensors:
         rows |= {
             "frequency": labels["frequency"],
             "unlabeled_codes": streams["unlabeled"]["relaxed_codes"],
-            "unlabeled_labels": _whole(labels),
+            "unlabeled_labels": labels["unlabeled"],
+            "unlabeled_known": labels["unlabeled_known"],
             "unlabeled_logits": streams["unlabeled"]["class_logits"],
         }
     same = [ops.cast(values, rows["codes"].dtype) for values in rows.values()]
     return dict(zip(rows, gather_rows(*same), strict=True))
-
-
-def _whole(labels: Tensors) -> Any:
-    """Pseudo-labels (B, L) of the images of which every label is known, since similarity needs them all; else zeros."""
-    return labels["unlabeled"] * ops.min(labels["unlabeled_known"], axis=-1, keepdims=True)
 
 
 def _adversary(streams: dict[str, Tensors]) -> Any:

@@ -30,7 +30,7 @@ class Tracked:
         if self.gan and objective.pseudo_label_weight:
             names += ["pseudo_label_loss", "pseudo_label_rate"]
             names += ["pseudo_triplet_loss"] if objective.real_triplet_weight else []
-            names += ["balance_loss"] if objective.balance_weight and not self.multi_label else []
+            names += ["balance_loss"] if objective.balance_weight else []
         if self.generator is not None:
             names += ["triplet_loss", "adversary_loss", "synthetic_classification_loss"]
             names += ["generator_loss", "generator_triplet_loss", "generator_adversary_loss"]

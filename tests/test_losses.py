@@ -1,3 +1,5 @@
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -50,6 +52,40 @@ def test_mined_triplets_equal_brute_force(multi_label, graded):
     assert expected.any()
 
 
+def completions(labels, known):
+    """Every way to fill in the labels that are not known."""
+    free = np.flatnonzero(known == 0)
+    for values in itertools.product((0, 1), repeat=len(free)):
+        row = labels.copy()
+        row[free] = values
+        yield row
+
+
+def test_triplets_of_labels_known_in_part_hold_whatever_the_rest_is():
+    rng = np.random.default_rng(1)
+    anchors, others = rng.random((8, 5)), rng.random((20, 5))
+    labels = [(rng.random((n, 4)) < 0.5).astype(float) for n in (8, 20)]
+    known = [(rng.random((n, 4)) < 0.7).astype(float) for n in (8, 20)]
+    for rows in (*labels, *known):
+        rows[rows.sum(axis=1) == 0, 0] = 1
+    expected, partly = [], 0
+    for a, la, ka in zip(anchors, labels[0], known[0], strict=True):
+        shares = [
+            {bool(x @ y > 0) for x in completions(la, ka) for y in completions(lo, ko)}
+            for lo, ko in zip(labels[1], known[1], strict=True)
+        ]
+        partly += sum(len(share) == 2 for share in shares)
+        distances = ((others - a) ** 2).sum(axis=1)
+        pairs = itertools.product(
+            np.flatnonzero([s == {True} for s in shares]), np.flatnonzero([s == {False} for s in shares])
+        )
+        values = [value for p, n in pairs if (value := 1.5 - distances[n] + distances[p]) > 0]
+        expected.append(np.mean(values) if values else 0.0)
+    got = losses.batch_triplet_loss(anchors, labels[0], others, labels[1], 1.5, False, known[0], known[1])
+    np.testing.assert_allclose(ops.convert_to_numpy(got), expected, rtol=1e-5)
+    assert np.count_nonzero(expected) >= 4 and partly > 5
+
+
 def test_adversary_losses_by_hand():
     logits = np.array([0.0, np.log(3.0)])  # P(real) = 1/2 and 3/4
     np.testing.assert_allclose(losses.adversary_loss(logits, real=True), [np.log(2), np.log(4 / 3)], rtol=1e-6)
@@ -95,6 +131,17 @@ def test_balance_of_bits_by_hand():
     # First bit always on: (2 - 1)^2 = 1; second on for half: 0; third 3/4 on average: (1.5 - 1)^2 = 1/4.
     codes = np.array([[1.0, 0.0, 1.0], [1.0, 1.0, 0.5]])
     assert float(losses.bit_balance_loss(codes)) == pytest.approx((1 + 0 + 0.25) / 3)
+
+
+def test_balance_of_predictions_by_hand():
+    logits = np.log([[3.0, 1.0], [1.0, 3.0]])  # one label: 3/4 and 1/4, then the other way round, so 1/2 each
+    assert float(losses.balance_loss(logits, np.array([0.5, 0.5]))) == pytest.approx(0, abs=1e-5)
+    divergence = 0.5 * np.log(0.5 / 0.9) + 0.5 * np.log(0.5 / 0.1)
+    assert float(losses.balance_loss(logits, np.array([0.9, 0.1]))) == pytest.approx(divergence, rel=1e-4)
+    # Several labels: 3/4 and 1/2, then 1/2 and 3/4, so 5/8 each; the labels' shares need not sum to 1.
+    assert float(losses.balance_loss(logits, np.array([0.625, 0.625]), True)) == pytest.approx(0, abs=1e-5)
+    divergence = 5 / 8 * np.log(5 / 8 / 0.5) + 3 / 8 * np.log(3 / 8 / 0.5)
+    assert float(losses.balance_loss(logits, np.array([0.625, 0.5]), True)) == pytest.approx(divergence, rel=1e-4)
 
 
 def test_only_known_labels_count():

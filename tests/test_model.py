@@ -333,6 +333,7 @@ def test_strong_augmentation_by_hand():
     assert (holed[:, 2:6, 2:6] == 0).all()
     holed[:, 2:6, 2:6] = images[:, 2:6, 2:6]
     np.testing.assert_allclose(holed, images, atol=1e-6)
+    np.testing.assert_allclose(distort(images, draws, hole=False), images, atol=1e-6)
     draws[0, 9] = 0
     for place, change in ((6, lambda x: x + 0.4), (7, lambda x: x.mean() + 1.5 * (x - x.mean()))):
         changed = draws.copy()

@@ -94,7 +94,7 @@ def test_an_indivisible_batch_is_refused(digits):
 
 
 def test_the_default_recipe_means_the_same_on_two_replicas(digits):
-    # Adam, float32, and each replica normalises by its own half of the batch: close, not equal.
+    # Adam and float32 on batches that are normalised together: close, not equal.
     means = []
     for strategy in (tf.distribute.get_strategy(), two_devices()):
         keras.utils.set_random_seed(0)
@@ -109,7 +109,7 @@ def test_the_default_recipe_means_the_same_on_two_replicas(digits):
     for name, value in one.items():
         # Hardly a prediction is confident yet (1 in 40), so what rests on these is a mean of few.
         few = name in ("pseudo_label_loss", "pseudo_triplet_loss")
-        assert two[name] == pytest.approx(value, rel=0.2 if few else 0.02), name
+        assert two[name] == pytest.approx(value, rel=0.15 if few else 0.02), name
     # Replicas record one set of batch statistics.
     for network in (model.encoder, model.average_encoder, model.generator):
         for variable in network.variables:
