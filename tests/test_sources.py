@@ -252,12 +252,17 @@ def with_broken(form, root):
     if form == "folder":
         write_folder(root, each=60, unlabelled=10)
         return {"data_dir": str(root)}, [f"class1/{name}" for name in write_broken(root / "class1")]
-    if form == "table":
+    if form in ("csv", "parquet"):
         write_folder(root, each=60, unlabelled=10)
         names = write_broken(root / "class1")
-        lines = [f"{path.relative_to(root).as_posix()},{path.parent.name}\n" for path in root.rglob("class*/*.*")]
-        (root / "table.csv").write_text("path,labels\n" + "".join(sorted(lines)))
-        return {"data_dir": str(root / "table.csv")}, [f"class1/{name}" for name in names]
+        files = sorted(path.relative_to(root).as_posix() for path in [*root.rglob("class*/*.*"), *root.glob("*.png")])
+        labels = [name.rpartition("/")[0] for name in files]  # none for those that lie in the folder itself
+        if form == "csv":
+            lines = "".join(f"{name},{label}\n" for name, label in zip(files, labels, strict=True))
+            (root / "table.csv").write_text("path,labels\n" + lines)
+        else:
+            parquet.write_table(pyarrow.table({"path": files, "labels": labels}), root / "table.parquet")
+        return {"data_dir": str(root / f"table.{form}")}, [f"class1/{name}" for name in names]
     folder = root / "broken"
     folder.mkdir(parents=True)
     files = [(folder / name).read_bytes() for name in write_broken(folder)]
@@ -273,18 +278,19 @@ def with_broken(form, root):
     return {"data_dir": str(root), **fields}, [f"{split}/{i}" for split in ("train", "test") for i in range(5)]
 
 
-@pytest.mark.parametrize("form", ["folder", "table", "tfds", "nuswide"])
+@pytest.mark.parametrize("form", ["folder", "csv", "parquet", "tfds", "nuswide"])
 def test_ten_kinds_of_broken_files_are_named_once_and_the_run_finishes(form, tmp_path, capsys, monkeypatch):
     # The paper's numbers are for 2,100 queries: here 4 concepts of 201 images.
     monkeypatch.setitem(PROTOCOLS, "nuswide-21", Protocol("nuswide-21", queries_per_class=5, labels_per_class=10))
     flags, broken = with_broken(form, tmp_path / "data")
     sizes = {"num_bits": 8, "width": 4, "steps": 4, "steps_per_epoch": 2, "batch_size": 16}
-    config = dataclasses.replace(PRESETS[form], **sizes, **flags)
+    preset = {"csv": "table", "parquet": "table"}.get(form, form)
+    config = dataclasses.replace(PRESETS[preset], **sizes, **flags)
     results = train_and_evaluate(config, tmp_path / "run", verbose=2)
     printed = capsys.readouterr().out
     assert "10 files could not be used" in printed and " cannot read as an image" in printed
     assert sorted(json.loads((tmp_path / "run" / "splits.json").read_text())["skipped"]) == sorted(broken)
-    assert results["protocol"] == {"nuswide": "nuswide-21"}.get(form, form)
+    assert results["protocol"] == {"nuswide": "nuswide-21"}.get(form, preset)
     # The split is read back from the files.
     splits = splits_of_run(tmp_path / "run")
     assert len(splits.query) == results["metrics"]["num_queries"] and len(splits.query) + len(splits.database) >= 178
