@@ -32,6 +32,9 @@ class Objective:
         adversary_weight: weight of the adversary loss.
         classification_weight: weight of the classification loss on real labelled images.
         synthetic_classification_weight: weight of the classification loss on synthetic images.
+        synthetic_weight: factor of all that synthetic images teach the encoder (triplets, adversary, classification);
+            None for 1 where images have one label and 0.1 where they have several (a generator that has seen few of the
+            many sets of labels teaches little, and slows down what the real images teach).
         real_triplet_weight: weight of the triplets mined among the real images of a batch.
         pseudo_label_weight: weight of the cross-entropy of confident predictions on unlabelled images.
         pseudo_label_threshold: confidence in (0, 1] from which a prediction counts as a label.
@@ -59,6 +62,7 @@ class Objective:
     adversary_weight: float = 1.0
     classification_weight: float = 1.0
     synthetic_classification_weight: float = 0.3
+    synthetic_weight: float | None = None
     real_triplet_weight: float = 0.1
     pseudo_label_weight: float = 1.0
     pseudo_label_threshold: float = 0.95
@@ -103,6 +107,7 @@ class Objective:
             margin=1.0,
             triplet_weight=1.0,
             synthetic_classification_weight=1.0,
+            synthetic_weight=1.0,
             real_triplet_weight=0.0,
             pseudo_label_weight=0.0,
             diversity_weight=0.0,
@@ -119,6 +124,12 @@ class Objective:
         if self.bit_balance_weight is None:
             return 1.0 if multi_label else 0.0
         return self.bit_balance_weight
+
+    def synthetic_for(self, multi_label: bool) -> float:
+        """Return the factor of what synthetic images teach the encoder."""
+        if self.synthetic_weight is None:
+            return 0.1 if multi_label else 1.0
+        return self.synthetic_weight
 
     def margin_for(self, num_bits: int) -> float:
         """Return the margin for `num_bits` bits, in squared Hamming distance."""

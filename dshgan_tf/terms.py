@@ -93,12 +93,13 @@ def encoder_terms(
         synthetic = streams["synthetic"]
         positive, negative = ops.split(synthetic["relaxed_codes"], 2)
         anchors = codes[:: objective.anchor_stride]
+        weight = objective.synthetic_for(multi_label)
         terms["triplet_loss"] = Term(
-            objective.triplet_weight * ramp, losses.triplet_loss(anchors, positive, negative, margin)
+            weight * objective.triplet_weight * ramp, losses.triplet_loss(anchors, positive, negative, margin)
         )
-        terms["adversary_loss"] = Term(objective.adversary_weight, _adversary(streams))
+        terms["adversary_loss"] = Term(weight * objective.adversary_weight, _adversary(streams))
         terms["synthetic_classification_loss"] = Term(
-            objective.synthetic_classification_weight * ramp,
+            weight * objective.synthetic_classification_weight * ramp,
             losses.classification_loss(labels["synthetic"], synthetic["class_logits"], multi_label),
         )
     return terms
