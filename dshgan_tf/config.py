@@ -47,6 +47,7 @@ class Objective:
         ema_decay: decay in [0, 1) of the averaged encoder that encodes; 0 means the last weights.
         augment: shift, zoom, slant and (colour images) mirror every image; those without a label of their own,
             unlabelled and synthetic, get other colours and a hole besides.
+        augment_labeled: labelled images get these too; for long trainings, which else learn them by heart.
         anchor_stride: every so many-th labelled image of a batch is the anchor of a real-synthetic triplet; 1 is every
             one. Synthetic images cost most of a step.
         encoder_steps: encoder updates for one generator update.
@@ -72,6 +73,7 @@ class Objective:
     ramp: float = 0.3
     ema_decay: float = 0.99
     augment: bool = True
+    augment_labeled: bool = False
     anchor_stride: int = 4
     encoder_steps: int = 1
 
@@ -170,6 +172,7 @@ class RunConfig:
         adversary: "classes", or "own" for a stream of its own (the paper's); see `DSHGAN`.
         encoder_learning_rate: peak of the schedule.
         generator_learning_rate: likewise.
+        weight_decay: of the encoder, decoupled from the gradients and times the learning rate.
         precision: Keras dtype policy.
         strategy: "none", or "mirrored" over all GPUs or over `logical_devices` CPU devices, of all the workers that
             the environment variable TF_CONFIG names.
@@ -212,6 +215,7 @@ class RunConfig:
     adversary: Literal["classes", "own"] = "classes"
     encoder_learning_rate: float = 4e-3
     generator_learning_rate: float = 1e-3
+    weight_decay: float = 0.0
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
     strategy: Literal["none", "mirrored"] = "none"
     logical_devices: int = 0
@@ -234,6 +238,7 @@ class RunConfig:
         for name in ("encoder_learning_rate", "generator_learning_rate"):
             value = getattr(self, name)
             _require(0 < value < float("inf"), f"{name} must be positive and finite, got {value}")
+        _require(0 <= self.weight_decay < 1, f"weight_decay must lie in [0, 1), got {self.weight_decay}")
         for name in ("seed", "split_seed", "order_seed", "weights_seed", "noise_seed"):
             value = getattr(self, name)
             _require(value is None or 0 <= value < 2**32, f"{name} must lie in 0..2^32-1, got {value}")

@@ -298,7 +298,7 @@ class DSHGAN(Fitted, Deployed, Saved, Tracked, keras.Model):
         since only real images are encoded later.
         """
         look = self._augment if training else (lambda images, **_: images)
-        streams = {"real": encoder(look(data["image"]), training=training)}
+        streams = {"real": encoder(look(data["image"], strong=self.objective.augment_labeled), training=training)}
         labels = {"real": data["label"], "frequency": data.get("label_frequency", data["label"])}
         if self.gan:
             streams["unlabeled"] = encoder(look(data["unlabeled_image"], strong=True), training=training)

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 import dshgan_tf as dsh
 from dshgan_tf.normalization import FusedBatchNormalization, frozen_statistics
+from dshgan_tf.optimizers import default_encoder_optimizer
 from dshgan_tf.terms import generator_terms
 
 
@@ -352,3 +353,25 @@ def test_the_teacher_is_the_averaged_encoder_in_any_precision(digits):
         expected = model.average_encoder(images, training=False)["class_logits"].numpy()
         np.testing.assert_allclose(model._teach(images)["class_logits"], expected, atol=tolerance)
         assert np.abs(model.encoder(images, training=False)["class_logits"].numpy() - expected).max() > tolerance
+
+
+def test_weight_decay_by_hand():
+    weight = keras.Variable(np.ones(3, np.float32))
+    optimizer = default_encoder_optimizer(learning_rate=0.1, weight_decay=0.5)  # warms up over 5% of 1,000 updates
+    optimizer.build([weight])
+    optimizer.apply([keras.ops.zeros(3)], [weight])
+    np.testing.assert_allclose(weight.numpy(), 1 - 0.5 * 0.1 / 50, rtol=1e-6)
+
+
+@pytest.mark.parametrize("strong", [False, True])
+def test_labelled_images_are_augmented_strongly_where_that_is_asked(batch, strong):
+    model = dsh.DSHGAN(num_bits=8, num_classes=10, image_shape=(8, 8, 1), width=4, gan=False)
+    model.compile(objective=dsh.Objective(augment_labeled=strong))
+    seen = []
+
+    def encoder(images, training):
+        seen.append(np.array(images))
+        return model.encoder(images, training=training)
+
+    model._streams_and_labels(batch | {"image": np.ones_like(batch["image"])}, encoder, training=True)
+    assert (seen[0] == 1).all() != strong  # other brightness, and a hole

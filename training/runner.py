@@ -200,7 +200,7 @@ def build(config: RunConfig, splits: Splits) -> dsh.DSHGAN:
         seed=config.seeds["noise"],
     )
     model.compile(
-        default_encoder_optimizer(config.encoder_learning_rate),
+        default_encoder_optimizer(config.encoder_learning_rate, config.weight_decay),
         default_generator_optimizer(config.generator_learning_rate),
         config.objective,
         skip_non_finite=config.non_finite == "skip",
