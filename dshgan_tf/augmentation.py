@@ -2,8 +2,9 @@
 
 Weak is shift, zoom, slant and mirror, as two matrix products an image; it leaves labels alone and is for labelled
 images. Strong is colour and a hole besides; it makes a task of what is easy, for images whose labels are a teacher's or
-the generator's (Sohn et al. 2020, FixMatch). Synthetic images go through the same transformations as the real ones that
-they are told from, so that the generator never learns to draw them (Zhao et al. 2020, Differentiable Augmentation).
+the generator's (Sohn et al. 2020, FixMatch), and in long trainings for labelled ones too. Synthetic images go through
+the same transformations as the real ones that they are told from, so that the generator never learns to draw them (Zhao
+et al. 2020, Differentiable Augmentation).
 """
 
 from __future__ import annotations

@@ -32,9 +32,10 @@ class Objective:
         adversary_weight: weight of the adversary loss.
         classification_weight: weight of the classification loss on real labelled images.
         synthetic_classification_weight: weight of the classification loss on synthetic images.
-        synthetic_weight: factor of all that synthetic images teach the encoder (triplets, adversary, classification);
-            None for 1 where images have one label and 0.1 where they have several (a generator that has seen few of the
-            many sets of labels teaches little, and slows down what the real images teach).
+        synthetic_weight: factor of the encoder's terms that need synthetic images (triplets, the adversary, which
+            judges real images too, and classification of synthetic ones); None for 1 where images have one label and 0.1
+            where they have several (a generator that has seen few of the many sets of labels teaches little, and slows
+            down what the real images teach).
         real_triplet_weight: weight of the triplets mined among the real images of a batch.
         pseudo_label_weight: weight of the cross-entropy of confident predictions on unlabelled images.
         pseudo_label_threshold: confidence in (0, 1] from which a prediction counts as a label.
@@ -46,7 +47,7 @@ class Objective:
             grow from 0 to their weight; before that the class streams know too little to be taught by them.
         ema_decay: decay in [0, 1) of the averaged encoder that encodes; 0 means the last weights.
         augment: shift, zoom, slant and (colour images) mirror every image; those without a label of their own,
-            unlabelled and synthetic, get other colours and a hole besides.
+            unlabelled and synthetic, get other colours besides, and a hole where an image has one label.
         augment_labeled: labelled images get these too; for long trainings, which else learn them by heart.
         anchor_stride: every so many-th labelled image of a batch is the anchor of a real-synthetic triplet; 1 is every
             one. Synthetic images cost most of a step.
@@ -95,6 +96,7 @@ class Objective:
         )
         _require(0 <= self.ramp <= 1, f"ramp is a share of the training in [0, 1], got {self.ramp}")
         _require(0 <= self.ema_decay < 1, f"ema_decay must lie in [0, 1), got {self.ema_decay}")
+        _require(self.augment or not self.augment_labeled, "augment_labeled needs augment; leave --no-augment out")
         for name in ("encoder_steps", "anchor_stride"):
             _require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
 

@@ -74,7 +74,7 @@ class Fitted:
     def _check_batches(self, dataset: tf.data.Dataset) -> None:
         """Compare the dataset's batches with the model before any step."""
         spec = dataset.element_spec
-        wanted = {"image": self.image_shape, "label": (self.num_classes,)}
+        wanted = {"image": self.image_shape, "label": (self.num_classes,), "label_frequency": (self.num_classes,)}
         if not isinstance(spec, dict) or not set(wanted) <= set(spec):
             raise ValueError(f"fit takes batches of dshgan_tf.data.triplets (dicts), got elements {spec}")
         for name, shape in wanted.items():

@@ -66,7 +66,7 @@ def batch_triplet_loss(
         other_labels: (M, L) multi-hot float; a row of zeros belongs to no triplet.
         margin: positive float, in squared distance.
         graded: take `margin` times the share of labels that anchor and positive have in common (of those that either
-            has), so that an image that shares more lies closer. With one label an image this changes nothing.
+            is known to have), so that an image that shares more lies closer. With one label this changes nothing.
         anchor_known: (A, L) of 0 and 1, where `anchor_labels` are known; 1 for all of them.
         other_known: (M, L) of 0 and 1, where `other_labels` are known; 1 for all of them.
 
@@ -76,7 +76,9 @@ def batch_triplet_loss(
     Reference:
         Hermans et al. 2017 (batch all, non-zero mean); the loss of a triplet is Qiu et al., SIGIR 2017.
     """
-    anchor_labels, other_labels = (ops.cast(labels, anchors.dtype) for labels in (anchor_labels, other_labels))
+    anchor_labels, other_labels, anchor_known, other_known = (
+        ops.cast(rows, anchors.dtype) for rows in (anchor_labels, other_labels, anchor_known, other_known)
+    )
     # |a - b|^2 by the binomial formula: (A, M) by one matrix product. Rounding may go below 0.
     squares = ops.sum(ops.square(anchors), -1)[:, None] + ops.sum(ops.square(others), -1)[None, :]
     distances = ops.relu(squares - 2 * ops.matmul(anchors, ops.transpose(others)))

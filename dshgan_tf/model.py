@@ -299,7 +299,7 @@ class DSHGAN(Fitted, Deployed, Saved, Tracked, keras.Model):
         """
         look = self._augment if training else (lambda images, **_: images)
         streams = {"real": encoder(look(data["image"], strong=self.objective.augment_labeled), training=training)}
-        labels = {"real": data["label"], "frequency": data.get("label_frequency", data["label"])}
+        labels = {"real": data["label"], "frequency": data["label_frequency"]}
         if self.gan:
             streams["unlabeled"] = encoder(look(data["unlabeled_image"], strong=True), training=training)
             if self.objective.pseudo_label_weight:

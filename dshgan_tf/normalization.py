@@ -1,4 +1,4 @@
-"""Batch normalisation by TensorFlow's fused kernel, and a way to use batch statistics without recording them."""
+"""Batch normalisation that is cheap on one device and on many; its records made together, or not at all."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from dshgan_tf.replicas import assign_means, global_size
+from dshgan_tf.replicas import assign_means, replicas_here
 
 _tracing = threading.local()  # replicas are traced by a thread each, which take turns wherever they meet
 
@@ -22,10 +22,11 @@ def _frozen() -> frozenset[int]:
 
 @keras.saving.register_keras_serializable(package="dshgan_tf")
 class FusedBatchNormalization(keras.layers.BatchNormalization):
-    """`keras.layers.BatchNormalization` whose training step on (B, H, W, C) is one fused kernel.
+    """`keras.layers.BatchNormalization` whose training step is cheap.
 
-    Keras 3 computes moments and normalisation as separate operations. Everything else (arguments, inference, other
-    ranks, statistics synchronised over several replicas) is the parent's.
+    On one device a batch (B, H, W, C) is normalised by one fused kernel, where Keras 3 computes moments and
+    normalisation as separate operations; statistics synchronised over several replicas take one exchange. What is
+    recorded, arguments, inference, masks and other layouts are the parent's.
     """
 
     @property
@@ -44,27 +45,51 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Normalise `inputs`; in training by the batch's statistics, which are also recorded."""
-        fusable = inputs.dtype in (tf.float32, tf.float16, tf.bfloat16) and len(inputs.shape) == 4
-        alone = not self.synchronized or global_size(1) == 1
-        if not training or not self.trainable or not alone or not fusable:
+        last = self.axis in (-1, len(inputs.shape) - 1)
+        if not training or not self.trainable or mask is not None or self.renorm or not last:
             return super().call(inputs, training=training, mask=mask)
-        outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
-            inputs,
-            scale=tf.convert_to_tensor(self.gamma.value),
-            offset=tf.convert_to_tensor(self.beta.value),
-            epsilon=self.epsilon,
-            is_training=True,
-        )
+        if self.synchronized and replicas_here() > 1:
+            outputs, mean, variance = self._normalise_together(inputs)
+        elif inputs.dtype in (tf.float32, tf.float16, tf.bfloat16) and len(inputs.shape) == 4:
+            outputs, mean, variance = self._normalise_fused(inputs)
+        else:
+            return super().call(inputs, training=training, mask=mask)
         if self.momentum < 1.0:
             self._record(self.moving_mean, mean)
             self._record(self.moving_variance, variance)
         return outputs
 
+    def _scale_and_offset(self, channels: int, dtype: Any) -> tuple[Any, Any]:
+        scale = tf.ones(channels, dtype) if self.gamma is None else tf.cast(self.gamma.value, dtype)
+        offset = tf.zeros(channels, dtype) if self.beta is None else tf.cast(self.beta.value, dtype)
+        return scale, offset
+
+    def _normalise_fused(self, inputs: Any) -> tuple[Any, Any, Any]:
+        """Normalise by this replica's batch."""
+        channels = inputs.shape[-1]
+        scale, offset = self._scale_and_offset(channels, tf.float32)
+        outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+            inputs, scale, offset, epsilon=self.epsilon, is_training=True
+        )
+        count = tf.cast(tf.size(inputs) // channels, tf.float32)
+        return outputs, mean, variance * (count - 1.0) / count  # the kernel divides by count - 1
+
+    def _normalise_together(self, inputs: Any) -> tuple[Any, Any, Any]:
+        """Normalise by the batch of all replicas."""
+        x = inputs if inputs.dtype == tf.float64 else tf.cast(inputs, tf.float32)
+        others = list(range(len(x.shape) - 1))
+        moments = tf.stack([tf.reduce_mean(x, others), tf.reduce_mean(tf.square(x), others)])
+        moments = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, moments)
+        mean, variance = moments[0], tf.maximum(moments[1] - tf.square(moments[0]), 0.0)
+        scale, offset = self._scale_and_offset(x.shape[-1], x.dtype)
+        outputs = tf.nn.batch_normalization(x, mean, variance, offset, scale, self.epsilon)
+        return tf.cast(outputs, inputs.dtype), mean, variance
+
     def _record(self, record: Any, value: Any) -> None:
         """Let the record follow; now, or at the end of `recorded_together`."""
         pending = getattr(_tracing, "pending", None)
         before = record.value if pending is None else pending.get(id(record), (record, record.value))[1]
-        after = before * self.momentum + value * (1.0 - self.momentum)
+        after = before * self.momentum + tf.cast(value, record.dtype) * (1.0 - self.momentum)
         if pending is None:
             record.assign(after)
         else:
@@ -77,13 +102,13 @@ def recorded_together() -> Iterator[None]:
 
     One a layer costs more than the training step itself where replicas are processes.
     """
-    _tracing.pending = {}
+    outer, pending = getattr(_tracing, "pending", None), {}
+    _tracing.pending = pending
     try:
         yield
-        pending = _tracing.pending.values()
     finally:
-        _tracing.pending = None
-    assign_means([record for record, _ in pending], [value for _, value in pending])
+        _tracing.pending = outer
+    assign_means([record for record, _ in pending.values()], [value for _, value in pending.values()])
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import tensorflow as tf
@@ -25,6 +26,12 @@ def own_rows(global_rows: Any) -> Any:
     return global_rows[start : start + size]
 
 
+def replicas_here() -> int:
+    """Return the number of replicas that run this code side by side; 1 outside of any."""
+    context = tf.distribute.get_replica_context()
+    return context.num_replicas_in_sync if context else 1
+
+
 def global_size(local_size: int) -> int:
     """Return the number of rows over all replicas."""
     return local_size * tf.distribute.get_replica_context().num_replicas_in_sync
@@ -34,7 +41,7 @@ def gather_rows(*local_rows: Any) -> list[Any]:
     """Concatenate the rows of all replicas, in one exchange; the gradient flows back to each replica's own rows.
 
     Args:
-        *local_rows: arrays (B, ...), alike in B and dtype.
+        *local_rows: arrays (B, ...) of one dtype.
 
     Returns:
         For each (R * B, ...).
@@ -43,13 +50,11 @@ def gather_rows(*local_rows: Any) -> list[Any]:
     replicas = context.num_replicas_in_sync
     if replicas == 1:
         return list(local_rows)
-    flat = [tf.reshape(rows, (rows.shape[0], -1)) for rows in local_rows]
-    packed = tf.concat(flat, axis=1)
+    packed = tf.concat([tf.reshape(rows, [-1]) for rows in local_rows], axis=0)
     # Everyone's rows in their place among zeros, summed: `all_gather` fails between processes of one replica each.
     place = tf.one_hot(context.replica_id_in_sync_group, replicas, dtype=packed.dtype)
     total = context.all_reduce(tf.distribute.ReduceOp.SUM, tf.tensordot(place, packed, axes=0))
-    total = tf.reshape(total, (replicas * packed.shape[0], packed.shape[1]))
-    parts = tf.split(total, [rows.shape[1] for rows in flat], axis=1)
+    parts = tf.split(total, [math.prod(rows.shape) for rows in local_rows], axis=1)
     return [tf.reshape(part, (-1, *rows.shape[1:])) for part, rows in zip(parts, local_rows, strict=True)]
 
 

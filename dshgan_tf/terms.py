@@ -29,8 +29,8 @@ def encoder_terms(
         streams: the encoder's outputs for "real" (B labelled images) and, where there are any, "unlabeled" (B) and
             "synthetic" (2 A, those of A anchors: all x+, then all x-).
         labels: label rows for each of these; those of "unlabeled" are pseudo-labels, and "unlabeled_known" (B, L) is 1
-            where these are confident; both are there if they are used. The mean of those of "frequency" is how
-            frequent the labels are.
+            where these are confident; both are there if they are used. Every row of "frequency" is how frequent the
+            labels are.
         objective: the weights.
         ramp: factor in [0, 1] of the terms that rest on synthetic images or on pseudo-labels.
         margin: of the triplets.
@@ -68,8 +68,7 @@ def encoder_terms(
             losses.classification_loss(labels["unlabeled"], unlabeled["class_logits"], multi_label, known),
         )
         if objective.balance_weight:
-            prior = ops.mean(everyone["frequency"], axis=0)
-            balance = losses.balance_loss(everyone["unlabeled_logits"], prior, multi_label)
+            balance = losses.balance_loss(everyone["unlabeled_logits"], labels["frequency"][0], multi_label)
             terms["balance_loss"] = Term(objective.balance_weight * ramp, ops.broadcast_to(balance, (1,)))
         if objective.real_triplet_weight:
             everyone["known"] = ops.ones_like(everyone["labels"])
@@ -160,7 +159,6 @@ def _gather(streams: dict[str, Tensors], labels: Tensors) -> Tensors:
     rows = {"codes": streams["real"]["relaxed_codes"], "labels": labels["real"]}
     if "unlabeled" in labels:
         rows |= {
-            "frequency": labels["frequency"],
             "unlabeled_codes": streams["unlabeled"]["relaxed_codes"],
             "unlabeled_labels": labels["unlabeled"],
             "unlabeled_known": labels["unlabeled_known"],

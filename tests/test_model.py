@@ -11,7 +11,7 @@ import tensorflow as tf
 import dshgan_tf as dsh
 from dshgan_tf.normalization import FusedBatchNormalization, frozen_statistics
 from dshgan_tf.optimizers import default_encoder_optimizer
-from dshgan_tf.terms import generator_terms
+from dshgan_tf.terms import encoder_terms, generator_terms
 
 
 def values(variables):
@@ -247,11 +247,29 @@ def test_fused_batch_normalisation_is_batch_normalisation():
     ours, theirs = FusedBatchNormalization(momentum=0.9), keras.layers.BatchNormalization(momentum=0.9)
     np.testing.assert_allclose(ours(images, training=True), theirs(images, training=True), atol=1e-4)
     np.testing.assert_allclose(values(ours.weights)[2], values(theirs.weights)[2], rtol=1e-5)
-    # The fused kernel records the unbiased variance, Keras the biased one: n / (n - 1) of the new part, n = 200.
-    new = (values(theirs.weights)[3] - 0.9) * 200 / 199
-    np.testing.assert_allclose(values(ours.weights)[3], 0.9 + new, rtol=1e-5)
+    np.testing.assert_allclose(values(ours.weights)[3], values(theirs.weights)[3], rtol=1e-5)
     ours.set_weights(theirs.get_weights())
     np.testing.assert_allclose(ours(images, training=False), theirs(images, training=False), atol=1e-5)
+
+
+def test_fused_batch_normalisation_without_scale_and_offset():
+    images = np.random.default_rng(0).normal(3, 2, (8, 5, 5, 4)).astype(np.float32)
+    outputs = FusedBatchNormalization(scale=False, center=False)(images, training=True)
+    np.testing.assert_allclose(outputs, (images - images.mean((0, 1, 2))) / images.std((0, 1, 2)), atol=1e-3)
+
+
+@pytest.mark.parametrize(("multi_label", "given", "factor"), [(False, None, 1), (True, None, 0.1), (True, 0.5, 0.5)])
+def test_what_needs_synthetic_images_weighs_less_with_several_labels(multi_label, given, factor):
+    objective = dsh.Objective(synthetic_weight=given)
+    codes = {"relaxed_codes": np.zeros((4, 8), np.float32), "class_logits": np.zeros((4, 3), np.float32)}
+    kind = codes | {"adversary_logits": np.zeros(4, np.float32)}
+    half = {name: value[:2] for name, value in kind.items()}
+    rows = {"real": np.eye(4, 3, dtype=np.float32), "synthetic": np.eye(2, 3, dtype=np.float32)}
+    terms = encoder_terms({"real": kind, "synthetic": half}, rows, objective, 1.0, 2.0, multi_label)
+    assert terms["triplet_loss"].weight == pytest.approx(0.1 * factor)
+    assert terms["adversary_loss"].weight == pytest.approx(factor)
+    assert terms["synthetic_classification_loss"].weight == pytest.approx(0.3 * factor)
+    assert terms["classification_loss"].weight == 1
 
 
 def test_frozen_statistics_record_nothing(digits):

@@ -33,7 +33,7 @@ def train(strategy, splits, steps, sampling="uniform", **objective):
         model = dsh.DSHGAN(num_bits=6, num_classes=10, image_shape=(8, 8, 1), **arguments)
         sgd = [keras.optimizers.SGD(0.01) for _ in range(2)]
         # No ramp, and every prediction is a pseudo-label, so that each term of the recipe takes part.
-        model.compile(*sgd, objective=dsh.Objective(ramp=0.0, pseudo_label_threshold=0.01, **objective))
+        model.compile(*sgd, objective=dsh.Objective(**{"ramp": 0.0, "pseudo_label_threshold": 0.01} | objective))
     before = [variable.numpy() for variable in model.encoder.trainable_variables]
     history = model.fit(dsh.data.triplets(splits, 16, 1, 0, sampling), epochs=1, steps_per_epoch=steps, verbose=0)
     return model, before, {name: value[0] for name, value in history.history.items()}
@@ -60,6 +60,7 @@ def test_two_replicas_equal_one_with_several_labels(float64):
     labels[np.arange(400), np.arange(400) % 10] = True
     splits = dsh.data.from_arrays(images, labels.astype(np.uint8), queries_per_class=3, labels_per_class=8)
     arguments = {"steps": 5, "sampling": "balanced", "graded_margin": True, "bit_balance_weight": 1.0}
+    arguments["pseudo_label_threshold"] = 0.6  # some labels of an image are known, others not
     one, _, logs_of_one = train(tf.distribute.get_strategy(), splits, **arguments)
     two, _, logs_of_two = train(two_devices(), splits, **arguments)
     for a, b in zip(one.variables, two.variables, strict=True):
@@ -110,8 +111,21 @@ def test_the_default_recipe_means_the_same_on_two_replicas(digits):
         # Hardly a prediction is confident yet (1 in 40), so what rests on these is a mean of few.
         few = name in ("pseudo_label_loss", "pseudo_triplet_loss")
         assert two[name] == pytest.approx(value, rel=0.15 if few else 0.02), name
-    # Replicas record one set of batch statistics.
+
+
+@pytest.mark.parametrize("norm", ["batch", "sync_batch"])
+def test_replicas_record_one_set_of_statistics(digits, norm):
+    first, batches = two_devices(), dsh.data.triplets(digits, 16)
+    with first.scope():
+        model = dsh.DSHGAN(num_bits=6, num_classes=10, image_shape=(8, 8, 1), width=3, norm=norm)
+        model.compile()
+        images = digits.query.images[:8]
+        assert model.encode(images).shape == (8, 1)  # outside of any replica
+    before = [variable.numpy() for variable in model.encoder.non_trainable_variables]
+    model.fit(batches, steps_per_epoch=2, verbose=0)
     for network in (model.encoder, model.average_encoder, model.generator):
         for variable in network.variables:
-            first, second = (part.numpy() for part in two_devices().experimental_local_results(variable.value))
-            np.testing.assert_array_equal(first, second, err_msg=variable.path)
+            one, two = (part.numpy() for part in first.experimental_local_results(variable.value))
+            np.testing.assert_array_equal(one, two, err_msg=variable.path)
+    pairs = zip(before, model.encoder.non_trainable_variables, strict=True)
+    assert not any(np.array_equal(old, new.numpy()) for old, new in pairs)

@@ -104,8 +104,8 @@ def method_of(results: dict[str, Any]) -> str:
 
 
 VARIANT_FIELDS = (
-    "batch_size", "backbone", "weights", "trained_layers", "width", "norm", "encoder_learning_rate", "precision",
-    "sampling", "image_size",
+    "batch_size", "backbone", "weights", "trained_layers", "width", "norm", "encoder_learning_rate", "weight_decay",
+    "precision", "sampling", "image_size",
 )  # fmt: skip
 
 

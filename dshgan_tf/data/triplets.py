@@ -127,8 +127,8 @@ def triplets(
 
     Returns:
         Dataset of dicts: `image` (B, H, W, C) float32 in [-1, 1], `label` (B, L) float32, `negative_label` (B, L)
-        float32 that shares no label with `label`, `unlabeled_image` (B, H, W, C) float32 in [-1, 1]; and with balanced
-        sampling `label_frequency` (B, L), in every row how frequent the labels are, since `label` does not tell.
+        float32 that shares no label with `label`, `unlabeled_image` (B, H, W, C) float32 in [-1, 1], and
+        `label_frequency` (B, L) float32, in every row how frequent the labels are among all labelled images.
 
     Raises:
         ValueError: batch_size below 1 or above the number of images, first_step negative.
@@ -153,8 +153,7 @@ def triplets(
             tensor.set_shape((batch_size, *(splits.image_shape if is_image else (splits.num_classes,))))
             if is_image:
                 batch[name] = to_network_range(tf.cast(tensor, tf.float32))
-        if sampling == "balanced":
-            batch["label_frequency"] = tf.repeat(tf.constant(rows.mean(axis=0))[None], batch_size, axis=0)
+        batch["label_frequency"] = tf.repeat(tf.constant(rows.mean(axis=0))[None], batch_size, axis=0)
         return batch
 
     def next_epoch(_: tf.Tensor) -> tf.data.Dataset:
