@@ -33,9 +33,9 @@ class Objective:
         classification_weight: weight of the classification loss on real labelled images.
         synthetic_classification_weight: weight of the classification loss on synthetic images.
         synthetic_weight: factor of the encoder's terms that need synthetic images (triplets, the adversary, which
-            judges real images too, and classification of synthetic ones); None for 1 where images have one label and 0.1
-            where they have several (a generator that has seen few of the many sets of labels teaches little, and slows
-            down what the real images teach).
+            judges real images too, and classification of synthetic ones); None for 1 where images have one label and
+            0.1 where they have several (a generator that has seen few of the many sets of labels teaches little, and
+            slows down what the real images teach).
         real_triplet_weight: weight of the triplets mined among the real images of a batch.
         pseudo_label_weight: weight of the cross-entropy of confident predictions on unlabelled images.
         pseudo_label_threshold: confidence in (0, 1] from which a prediction counts as a label.
