@@ -13,6 +13,7 @@ import tensorflow as tf
 from keras import ops
 
 from dshgan_tf.augmentation import NUM_DRAWS, augment, distort
+from dshgan_tf.averaging import follow
 from dshgan_tf.backbones import describe_file
 from dshgan_tf.config import Objective
 from dshgan_tf.deployed import Deployed
@@ -23,7 +24,7 @@ from dshgan_tf.non_finite import is_broken, undo
 from dshgan_tf.normalization import frozen_statistics, recorded_together
 from dshgan_tf.optimizers import default_encoder_optimizer, default_generator_optimizer
 from dshgan_tf.pseudo_labels import pseudo_labels
-from dshgan_tf.replicas import assign_alike, global_size, own_rows
+from dshgan_tf.replicas import global_size, own_rows, replicas_here
 from dshgan_tf.saving import Saved
 from dshgan_tf.terms import Term, encoder_terms, generator_terms
 from dshgan_tf.tracking import Tracked
@@ -249,7 +250,7 @@ class DSHGAN(Fitted, Deployed, Saved, Tracked, keras.Model):
             loss = self._weigh("encoder_loss", self._encoder_terms(streams, labels))
             loss = self.encoder_optimizer.scale_loss(loss)
         self._descend(self.encoder_optimizer, self.encoder, tape, loss, before)
-        self._update_average()
+        follow(self.average_encoder, self.encoder, self.encoder_optimizer.iterations, self.objective.ema_decay)
         return ops.stop_gradient(self._anchors(streams["real"]["relaxed_codes"]))
 
     def _update_generator(self, data: Tensors, anchor_codes: Any) -> None:
@@ -273,7 +274,7 @@ class DSHGAN(Fitted, Deployed, Saved, Tracked, keras.Model):
         broken = is_broken([loss] if scaled else [loss, *gradients])
         optimizer.apply(gradients, network.trainable_variables)
         undo(before, broken)
-        self.non_finite_updates.update_state(broken / tf.distribute.get_replica_context().num_replicas_in_sync)
+        self.non_finite_updates.update_state(broken / replicas_here())
 
     def synthesise(self, data: Tensors, training: bool) -> tuple[Any, Any, Any]:
         """Make the synthetic members of a batch's triplets, x+ = G(z, labels) and x- = G(z', other labels).
@@ -360,26 +361,12 @@ class DSHGAN(Fitted, Deployed, Saved, Tracked, keras.Model):
         return ops.concatenate(ops.split(rows, members, axis=-1)) if members > 1 else rows
 
     def _augment(self, images: Any, strong: bool = False, members: int = 1) -> Any:
-        """Augment images: strongly where the label is not their own (a teacher's, or the generator's)."""
+        """Augment images that stack the `members` of every triplet, each in its own way, weakly or strongly."""
         if not self.objective.augment:
             return images
         draws = self._draw(keras.random.uniform, images, NUM_DRAWS, self.seed_generator, members)
         images = augment(images, draws)
         return distort(images, draws, hole=not self.multi_label) if strong else images
-
-    def _update_average(self) -> None:
-        """Let the deployed weights follow the trained ones; faster at first, when an average would be mostly old."""
-        frozen = {id(w) for layer in self.encoder._flatten_layers() if not layer.trainable for w in layer.weights}
-        step = ops.cast(self.encoder_optimizer.iterations, "float32")
-        decay = ops.minimum(self.objective.ema_decay, step / (step + 10.0))
-        pairs = zip(self.average_encoder.weights, self.encoder.weights, strict=True)
-        pairs = [(average, weight) for average, weight in pairs if id(weight) not in frozen]
-
-        def follow(average: Any, weight: Any) -> Any:
-            keep = ops.cast(decay, average.dtype)
-            return keep * average + (1 - keep) * ops.convert_to_tensor(weight)
-
-        assign_alike([average for average, _ in pairs], [follow(average, weight) for average, weight in pairs])
 
 
 def load_model(path: str | os.PathLike[str]) -> DSHGAN:

@@ -34,7 +34,7 @@ def replicas_here() -> int:
 
 def global_size(local_size: int) -> int:
     """Return the number of rows over all replicas."""
-    return local_size * tf.distribute.get_replica_context().num_replicas_in_sync
+    return local_size * replicas_here()
 
 
 def gather_rows(*local_rows: Any) -> list[Any]:
@@ -46,8 +46,7 @@ def gather_rows(*local_rows: Any) -> list[Any]:
     Returns:
         For each (R * B, ...).
     """
-    context = tf.distribute.get_replica_context()
-    replicas = context.num_replicas_in_sync
+    context, replicas = tf.distribute.get_replica_context(), replicas_here()
     if replicas == 1:
         return list(local_rows)
     packed = tf.concat([tf.reshape(rows, [-1]) for rows in local_rows], axis=0)
@@ -93,4 +92,4 @@ def global_mean(local_values: Any) -> Any:
     Returns:
         Scalar float, sum over the replica divided by the global batch.
     """
-    return ops.mean(local_values) / tf.distribute.get_replica_context().num_replicas_in_sync
+    return ops.mean(local_values) / replicas_here()

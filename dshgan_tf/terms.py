@@ -42,7 +42,7 @@ def encoder_terms(
     Reference:
         Qiu et al., SIGIR 2017, the loss of the CNN.
     """
-    real, everyone = streams["real"], _gather(streams, labels)
+    real, everyone = streams["real"], _gather(streams, labels, objective, multi_label)
     codes = real["relaxed_codes"]
     terms = {
         "classification_loss": Term(
@@ -154,10 +154,13 @@ def generator_terms(
     return terms
 
 
-def _gather(streams: dict[str, Tensors], labels: Tensors) -> Tensors:
+def _gather(streams: dict[str, Tensors], labels: Tensors, objective: Objective, multi_label: bool) -> Tensors:
     """What is compared between images, of the global batch, so that replicas mine and balance what one device would."""
+    pseudo = "unlabeled" in labels
+    if not (objective.real_triplet_weight or objective.bit_balance_for(multi_label) or pseudo):
+        return {}  # an exchange that nobody needs is still made
     rows = {"codes": streams["real"]["relaxed_codes"], "labels": labels["real"]}
-    if "unlabeled" in labels:
+    if pseudo:
         rows |= {
             "unlabeled_codes": streams["unlabeled"]["relaxed_codes"],
             "unlabeled_labels": labels["unlabeled"],

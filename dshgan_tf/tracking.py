@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-import tensorflow as tf
 from keras import ops
 
 from dshgan_tf.metrics import BitImbalance, QuantizationError, TripletAccuracy
 from dshgan_tf.non_finite import remember
-from dshgan_tf.replicas import global_mean
+from dshgan_tf.replicas import global_mean, replicas_here
 from dshgan_tf.terms import Term
 
 Tensors = dict[str, Any]
@@ -52,7 +51,7 @@ class Tracked:
         for name, term in terms.items():
             self.trackers[name].update_state(term.values)
             loss = loss + ops.cast(term.weight, term.values.dtype) * global_mean(term.values)
-        self.trackers[total].update_state(loss * tf.distribute.get_replica_context().num_replicas_in_sync)
+        self.trackers[total].update_state(loss * replicas_here())
         return loss
 
     def _track(self, streams: dict[str, Tensors], labels: Tensors) -> None:

@@ -17,6 +17,7 @@ LAYERS = [
         "backbones",
         "normalization",
         "augmentation",
+        "averaging",
         "schedules",
         "replicas",
         "pseudo_labels",
