@@ -107,24 +107,26 @@ def torch_encoder(width, precision):
         return None
     from torch import nn
 
-    def convolution(given, filters, stride=1):
-        return nn.Sequential(nn.Conv2d(given, filters, 3, stride, 1, bias=False), nn.BatchNorm2d(filters))
+    def convolution(given, filters):
+        return nn.Conv2d(given, filters, 3, 1, 1, bias=False)
 
     class Stage(nn.Module):
         def __init__(self, given):
             super().__init__()
-            self.down, self.a = convolution(given, 2 * given, 2), convolution(2 * given, 2 * given)
-            self.b, self.act = convolution(2 * given, 2 * given), nn.LeakyReLU(0.1)
+            self.a, self.a_norm = convolution(given, 2 * given), nn.BatchNorm2d(2 * given)
+            self.b, self.b_norm = convolution(2 * given, 2 * given), nn.BatchNorm2d(2 * given)
+            self.pool, self.act = nn.MaxPool2d(2), nn.LeakyReLU(0.1)
 
         def forward(self, x):
-            x = self.act(self.down(x))
-            return self.act(x + self.b(self.act(self.a(x))))
+            x = self.act(self.a_norm(self.pool(self.a(x))))
+            return self.act(self.b_norm(self.b(x)))
 
     class Encoder(nn.Module):
         def __init__(self):
             super().__init__()
             stages = [Stage(width * 2**i) for i in range(3)]
-            self.trunk = nn.Sequential(convolution(3, width), nn.LeakyReLU(0.1), *stages)
+            stem = [convolution(3, width), nn.BatchNorm2d(width), nn.LeakyReLU(0.1)]
+            self.trunk = nn.Sequential(*stem, *stages)
             self.classes = nn.Linear(16 * width, 10)
 
         def forward(self, x):
