@@ -35,8 +35,8 @@ def _normalise(x: Any, norm: str, name: str) -> Any:
     return FusedBatchNormalization(momentum=0.9, epsilon=1e-5, synchronized=together, name=name)(x)
 
 
-def _convolution(x: Any, filters: int, norm: str, name: str, strides: int = 1) -> Any:
-    x = layers.Conv2D(filters, 3, strides, padding="same", use_bias=norm == "none", name=f"{name}_conv")(x)
+def _convolution(x: Any, filters: int, norm: str, name: str) -> Any:
+    x = layers.Conv2D(filters, 3, padding="same", use_bias=norm == "none", name=f"{name}_conv")(x)
     return _normalise(x, norm, f"{name}_norm")
 
 
