@@ -35,8 +35,10 @@ def _normalise(x: Any, norm: str, name: str) -> Any:
     return FusedBatchNormalization(momentum=0.9, epsilon=1e-5, synchronized=together, name=name)(x)
 
 
-def _convolution(x: Any, filters: int, norm: str, name: str) -> Any:
+def _convolution(x: Any, filters: int, norm: str, name: str, pool: bool = False) -> Any:
     x = layers.Conv2D(filters, 3, padding="same", use_bias=norm == "none", name=f"{name}_conv")(x)
+    if pool:
+        x = layers.MaxPooling2D(2, padding="same", name=f"{name}_pool")(x)
     return _normalise(x, norm, f"{name}_norm")
 
 
@@ -61,9 +63,7 @@ def small_trunk(images: Any, width: int, norm: str) -> Any:
     x = _activate(_convolution(images, width, norm, "stem"))
     for stage in range(1, _halvings(tuple(images.shape[1:])) + 1):
         filters = width * 2**stage
-        x = layers.Conv2D(filters, 3, padding="same", use_bias=norm == "none", name=f"stage{stage}_a_conv")(x)
-        x = layers.MaxPooling2D(2, padding="same", name=f"stage{stage}_pool")(x)
-        x = _activate(_normalise(x, norm, f"stage{stage}_a_norm"))
+        x = _activate(_convolution(x, filters, norm, f"stage{stage}_a", pool=True))
         x = _activate(_convolution(x, filters, norm, f"stage{stage}_b"))
     mean = layers.GlobalAveragePooling2D(name="mean_pool")(x)
     maximum = layers.GlobalMaxPooling2D(name="max_pool")(x)

@@ -158,7 +158,7 @@ def _gather(streams: dict[str, Tensors], labels: Tensors, objective: Objective, 
     """What is compared between images, of the global batch, so that replicas mine and balance what one device would."""
     pseudo = "unlabeled" in labels
     if not (objective.real_triplet_weight or objective.bit_balance_for(multi_label) or pseudo):
-        return {}  # an exchange that nobody needs is still made
+        return {}  # TensorFlow would make the exchange though nobody needs it
     rows = {"codes": streams["real"]["relaxed_codes"], "labels": labels["real"]}
     if pseudo:
         rows |= {

@@ -53,7 +53,7 @@ def trained(tmp_path_factory):
     from training.runner import train_and_evaluate
 
     config = dataclasses.replace(
-        PRESETS["digits"], gan=False, labels_per_class=50, num_bits=12, width=8, steps=300, steps_per_epoch=150
+        PRESETS["digits"], gan=False, labels_per_class=50, num_bits=12, width=16, steps=300, steps_per_epoch=150
     )
     folder = tmp_path_factory.mktemp("trained")
     train_and_evaluate(config, folder, verbose=0)

@@ -136,9 +136,7 @@ def test_every_variant_reaches_its_floor(edge, trained, images, tmp_path):
         sidecar = json.loads((edge / name).with_suffix(".json").read_text())
         assert sidecar["sha256"] == hashlib.sha256((edge / name).read_bytes()).hexdigest()
     sizes = [(edge / name).stat().st_size for name in report]
-    weights = sum(weight.size for weight in dsh.load_model(trained / "model.keras").encoder.get_weights())
-    # Two bytes a weight fewer, and three, less what describes the quantisation: much, for an encoder as small as this.
-    assert sizes[0] - sizes[1] > weights and sizes[0] - sizes[3] > 1.5 * weights and sizes[1] > sizes[2]
+    assert sizes[0] > 1.4 * sizes[1] and sizes[1] > sizes[2] and sizes[0] > 1.9 * sizes[3]
 
 
 def test_a_thousand_odd_sidecars_are_refused_by_name(edge, tmp_path):
