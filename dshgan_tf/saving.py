@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from dshgan_tf.config import Objective
@@ -25,6 +26,7 @@ class Saved:
         """
         super().save_own_variables(store)
         store["seed_state"] = ops.convert_to_numpy(self.seed_generator.state)
+        store["encoder_parameters"] = np.int64(self.encoder.count_params())
         for name, variable in self._metric_variables().items():
             store[name] = ops.convert_to_numpy(variable)
 
@@ -36,7 +38,17 @@ class Saved:
         }
 
     def load_own_variables(self, store: Any) -> None:
-        """Load what `save_own_variables` saved."""
+        """Load what `save_own_variables` saved.
+
+        Raises:
+            ValueError: the file is of a version with another encoder; Keras would load those weights that fit.
+        """
+        saved = int(np.asarray(store["encoder_parameters"])) if "encoder_parameters" in store.keys() else None
+        if saved != self.encoder.count_params():
+            raise ValueError(
+                f"the encoder has {self.encoder.count_params()} parameters, and the file was saved with "
+                f"{saved or 'an unknown number of'}, by another version; train again, or use that version"
+            )
         self.seed_generator.state.assign(store["seed_state"])
         metrics = self._metric_variables()
         for name in set(metrics) & set(store.keys()):  # loaded without compiling, it may have other metrics

@@ -393,3 +393,17 @@ def test_labelled_images_are_augmented_strongly_where_that_is_asked(batch, stron
 
     model._streams_and_labels(batch | {"image": np.ones_like(batch["image"])}, encoder, training=True)
     assert (seen[0] == 1).all() != strong  # other brightness, and a hole
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Keras only warns, and loads what fits
+def test_a_file_with_another_encoder_is_refused(tmp_path, monkeypatch):
+    from dshgan_tf import networks
+
+    trunk = networks.small_trunk
+    monkeypatch.setattr(networks, "small_trunk", lambda x, width, norm: keras.layers.Dense(6)(trunk(x, width, norm)))
+    other = dsh.DSHGAN(num_bits=6, num_classes=10, image_shape=(8, 8, 1), width=3, gan=False)
+    other.compile()
+    other.save(tmp_path / "other.keras")
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match="another version; train again"):
+        dsh.load_model(tmp_path / "other.keras")
