@@ -1,10 +1,10 @@
 """Differentiable augmentation, weak and strong.
 
-Weak is shift, zoom, slant and mirror, as two matrix products an image; it leaves labels alone and is for labelled
-images. Strong is colour and a hole besides; it makes a task of what is easy, for images whose labels are a teacher's or
-the generator's (Sohn et al. 2020, FixMatch), and in long trainings for labelled ones too. Synthetic images go through
-the same transformations as the real ones that they are told from, so that the generator never learns to draw them (Zhao
-et al. 2020, Differentiable Augmentation).
+Weak is shift and, by the kind of image, mirror or zoom and slant, as two matrix products an image; it leaves labels
+alone and is for labelled images. Strong is colour and a hole besides; it makes a task of what is easy, for images whose
+labels are a teacher's or the generator's (Sohn et al. 2020, FixMatch). In long trainings labelled ones get a hole too.
+Synthetic images go through the same transformations as the real ones that they are told from, so that the generator
+never learns to draw them (Zhao et al. 2020, Differentiable Augmentation).
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from typing import Any
 
 from keras import ops
 
-NUM_DRAWS = 12  # random numbers an image: shift y, shift x, zoom y, zoom x, mirror, slant, and those of `distort`
+NUM_DRAWS = (
+    12  # random numbers an image: shift y, shift x, zoom y, zoom x, mirror, slant, and those of `recolour` and `cut`
+)
 MAX_SHIFT = 1 / 8  # of the side
 MAX_ZOOM = 0.1
 MAX_SLANT = 0.25  # pixels sideways a pixel down
@@ -32,9 +34,11 @@ def _axis_weights(size: int, shift: Any, zoom: Any) -> Any:
 
 
 def augment(images: Any, draws: Any) -> Any:
-    """Shift by whole pixels up to an eighth of the side, zoom by up to a tenth, slant, and mirror every second image.
+    """Shift by whole pixels up to an eighth of the side; mirror every second colour image; zoom and slant grey ones.
 
-    Grey images are not mirrored: they are mostly characters and scans, whose mirror image means something else.
+    Grey images are mostly characters and scans: their mirror image means something else, and handwriting leans. Colour
+    images are mostly photographs, whose finest detail counts: what zoom and slant blur in training is sharp later
+    (docs/results.md, "Augmentation").
 
     Args:
         images: (B, H, W, C) float.
@@ -49,42 +53,52 @@ def augment(images: Any, draws: Any) -> Any:
         ops.floor(draws[:, i] * (2 * round(side * MAX_SHIFT) + 1)) - round(side * MAX_SHIFT)
         for i, side in enumerate((height, width))
     ]
-    zooms = [1 + MAX_ZOOM * (2 * draws[:, i] - 1) for i in (2, 3)]
+    zooms = [ops.ones_like(draws[:, i]) if channels == 3 else 1 + MAX_ZOOM * (2 * draws[:, i] - 1) for i in (2, 3)]
     rows = _axis_weights(height, shifts[0], zooms[0])
     flat = ops.reshape(images, (-1, height, width * channels))
     shifted = ops.reshape(ops.matmul(rows, flat), (-1, height, width, channels))
+    if channels == 3:
+        columns = _axis_weights(width, shifts[1], zooms[1])
+        columns = ops.where((draws[:, 4] < 0.5)[:, None, None], columns, ops.flip(columns, axis=1))
+        return ops.matmul(columns[:, None], shifted)
     # A slant shifts every row by another amount, so each has its own weights.
     from_centre = ops.cast(ops.arange(height), images.dtype) - (height - 1) / 2
     slants = shifts[1][:, None] + MAX_SLANT * (2 * draws[:, 5, None] - 1) * from_centre
     columns = _axis_weights(width, slants, ops.broadcast_to(zooms[1][:, None], ops.shape(slants)))
-    if channels == 3:
-        columns = ops.where((draws[:, 4] < 0.5)[:, None, None, None], columns, ops.flip(columns, axis=2))
     return ops.matmul(columns, shifted)
 
 
-def distort(images: Any, draws: Any, hole: bool = True) -> Any:
-    """Change brightness, contrast and (colour images) saturation, then paint a grey rectangle somewhere.
+def recolour(images: Any, draws: Any) -> Any:
+    """Change brightness, contrast and (colour images) saturation.
 
     Args:
         images: (B, H, W, C) float in [-1, 1].
-        draws: (B, 12) float, uniform in [0, 1); the last six are used.
-        hole: False leaves the rectangle out: it may hide one of several things that an image shows, label and all.
+        draws: (B, 12) float, uniform in [0, 1); three of the last six are used.
 
     Returns:
         (B, H, W, C) in [-1, 1], the same dtype; differentiable in `images`.
     """
-    brightness, contrast, saturation, side, row, column = (
-        ops.cast(draws, images.dtype)[:, i, None, None, None] for i in range(6, NUM_DRAWS)
-    )
+    brightness, contrast, saturation = (ops.cast(draws, images.dtype)[:, i, None, None, None] for i in (6, 7, 8))
     images = images + MAX_BRIGHTNESS * (2 * brightness - 1)
     mean = ops.mean(images, axis=(1, 2, 3), keepdims=True)
     images = (images - mean) * (1 + MAX_CONTRAST * (2 * contrast - 1)) + mean
     if images.shape[3] == 3:
         grey = ops.mean(images, axis=3, keepdims=True)
         images = (images - grey) * (1 + MAX_SATURATION * (2 * saturation - 1)) + grey
-    images = ops.clip(images, -1.0, 1.0)
-    if not hole:
-        return images
+    return ops.clip(images, -1.0, 1.0)
+
+
+def cut(images: Any, draws: Any) -> Any:
+    """Paint a grey rectangle somewhere. Not for images with several labels: it may hide one of them.
+
+    Args:
+        images: (B, H, W, C) float in [-1, 1].
+        draws: (B, 12) float, uniform in [0, 1); the last three are used.
+
+    Returns:
+        (B, H, W, C) in [-1, 1], the same dtype; differentiable in `images`.
+    """
+    side, row, column = (ops.cast(draws, images.dtype)[:, i, None, None, None] for i in (9, 10, 11))
     covered = 1.0
     for axis, centre in ((1, row), (2, column)):
         size = images.shape[axis]

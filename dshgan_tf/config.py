@@ -46,9 +46,9 @@ class Objective:
         ramp: share of the training in [0, 1] over which terms that rest on synthetic images or on pseudo-labels
             grow from 0 to their weight; before that the class streams know too little to be taught by them.
         ema_decay: decay in [0, 1) of the averaged encoder that encodes; 0 means the last weights.
-        augment: shift, zoom, slant and (colour images) mirror every image; those without a label of their own,
+        augment: shift every image, mirror it (colour) or zoom and slant it (grey); those without a label of their own,
             unlabelled and synthetic, get other colours besides, and a hole where an image has one label.
-        augment_labeled: labelled images get these too; for long trainings, which else learn them by heart.
+        cut_labeled: labelled images get a hole too; for long trainings, which else learn them by heart.
         anchor_stride: every so many-th labelled image of a batch is the anchor of a real-synthetic triplet; 1 is every
             one. Synthetic images cost most of a step.
         encoder_steps: encoder updates for one generator update.
@@ -74,7 +74,7 @@ class Objective:
     ramp: float = 0.3
     ema_decay: float = 0.99
     augment: bool = True
-    augment_labeled: bool = False
+    cut_labeled: bool = False
     anchor_stride: int = 4
     encoder_steps: int = 1
 
@@ -96,7 +96,7 @@ class Objective:
         )
         _require(0 <= self.ramp <= 1, f"ramp is a share of the training in [0, 1], got {self.ramp}")
         _require(0 <= self.ema_decay < 1, f"ema_decay must lie in [0, 1), got {self.ema_decay}")
-        _require(self.augment or not self.augment_labeled, "augment_labeled needs augment; leave --no-augment out")
+        _require(self.augment or not self.cut_labeled, "cut_labeled needs augment; leave --no-augment out")
         for name in ("encoder_steps", "anchor_stride"):
             _require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
 

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from dshgan_tf.augmentation import NUM_DRAWS, augment, distort
+from dshgan_tf.augmentation import NUM_DRAWS, augment, cut, recolour
 from dshgan_tf.averaging import follow
 from dshgan_tf.backbones import describe_file
 from dshgan_tf.config import Objective
@@ -259,7 +259,7 @@ class DSHGAN(Fitted, Deployed, Saved, Tracked, keras.Model):
         with recorded_together(), tf.GradientTape() as tape:
             images, noise, labels = self.synthesise(data, training=True)
             with frozen_statistics(self.encoder):
-                synthetic = self.encoder(self._augment(images, strong=True, members=2), training=True)
+                synthetic = self.encoder(self._augment(images, members=2), training=True)
             terms = generator_terms(
                 anchor_codes, synthetic, images, noise, labels, self.objective, self._margin, self.multi_label
             )
@@ -299,10 +299,12 @@ class DSHGAN(Fitted, Deployed, Saved, Tracked, keras.Model):
         since only real images are encoded later.
         """
         look = self._augment if training else (lambda images, **_: images)
-        streams = {"real": encoder(look(data["image"], strong=self.objective.augment_labeled), training=training)}
+        streams = {
+            "real": encoder(look(data["image"], colour=False, hole=self.objective.cut_labeled), training=training)
+        }
         labels = {"real": data["label"], "frequency": data["label_frequency"]}
         if self.gan:
-            streams["unlabeled"] = encoder(look(data["unlabeled_image"], strong=True), training=training)
+            streams["unlabeled"] = encoder(look(data["unlabeled_image"]), training=training)
             if self.objective.pseudo_label_weight:
                 labels["unlabeled"], labels["unlabeled_known"] = self._pseudo_labels(data["unlabeled_image"])
         if self.generator is not None:
@@ -310,9 +312,7 @@ class DSHGAN(Fitted, Deployed, Saved, Tracked, keras.Model):
                 images, _, labels["synthetic"] = self.synthesise(data, training=training)
                 diversity, pairs = sample_diversity(images, labels["synthetic"], data["unlabeled_image"])
                 self.trackers["synthetic_diversity"].update_state(diversity, sample_weight=pairs)
-                streams["synthetic"] = encoder(
-                    look(ops.stop_gradient(images), strong=True, members=2), training=training
-                )
+                streams["synthetic"] = encoder(look(ops.stop_gradient(images), members=2), training=training)
         self._track(streams, labels)
         return streams, labels
 
@@ -360,13 +360,15 @@ class DSHGAN(Fitted, Deployed, Saved, Tracked, keras.Model):
         rows = own_rows(ops.cast(distribution(shape, seed=source), keras.config.floatx()))
         return ops.concatenate(ops.split(rows, members, axis=-1)) if members > 1 else rows
 
-    def _augment(self, images: Any, strong: bool = False, members: int = 1) -> Any:
-        """Augment images that stack the `members` of every triplet, each in its own way, weakly or strongly."""
+    def _augment(self, images: Any, colour: bool = True, hole: bool = True, members: int = 1) -> Any:
+        """Augment images that stack the `members` of every triplet, each in its own way."""
         if not self.objective.augment:
             return images
         draws = self._draw(keras.random.uniform, images, NUM_DRAWS, self.seed_generator, members)
         images = augment(images, draws)
-        return distort(images, draws, hole=not self.multi_label) if strong else images
+        if colour:
+            images = recolour(images, draws)
+        return cut(images, draws) if hole and not self.multi_label else images
 
 
 def load_model(path: str | os.PathLike[str]) -> DSHGAN:
