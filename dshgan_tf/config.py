@@ -161,6 +161,7 @@ class RunConfig:
         noise_seed: of the generator's noise and of the augmentation.
         gan: False is the baseline: the same encoder on the same labelled batches, nothing else.
         synthetic: False leaves out generator and adversary and keeps every other use of unlabelled images.
+        unlabeled: False takes the unlabelled images from training, where labelled ones stand for them: an ablation.
         steps: training steps in all.
         steps_per_epoch: steps between two checkpoints, lines of metrics and validations.
         batch_size: triplets a step, over all replicas.
@@ -205,6 +206,7 @@ class RunConfig:
     noise_seed: int | None = None
     gan: bool = True
     synthetic: bool = True
+    unlabeled: bool = True
     steps: int = 2400
     steps_per_epoch: int = 100
     batch_size: int = 64

@@ -36,6 +36,7 @@ def test_methods_are_named_by_what_differs():
     assert method_of(run | {"objective": dataclasses.asdict(Objective(ramp=0.5))}) == "with GAN, ramp 0.5"
     assert method_of({"gan": True, "synthetic": False}) == "no synthetic images"
     assert method_of({"gan": False, "synthetic": False}) == "without GAN"
+    assert method_of(run | {"unlabeled": False}) == "with GAN, no unlabelled images"
 
 
 def test_the_table_has_means_deviations_and_paired_gains():
@@ -50,7 +51,7 @@ def test_the_table_has_means_deviations_and_paired_gains():
     assert cells["with GAN"]["gain over without GAN"] == "+0.200 [-0.048, +0.448]"
     assert cells["with GAN"]["MAP"] == "0.525 ± 0.263" and cells["with GAN"]["seeds"] == "0, 1, 2, 7"
     assert cells["ITQ, pixels"]["MAP"] == "0.150" and cells["ITQ, pixels"]["seconds"] == "-"
-    assert "gain over no synthetic images" not in sheet.columns
+    assert "gain over no synthetic images" not in sheet.columns and "gain over paper" not in sheet.columns
     assert f"| {' | '.join(sheet.rows[0])} |" in sheet.to_markdown()
     assert sheet.to_rich().row_count == 3
 
@@ -58,6 +59,8 @@ def test_the_table_has_means_deviations_and_paired_gains():
 def test_networks_are_not_mixed():
     assert variant_of(RunConfig()) == ""
     assert variant_of(RunConfig(width=64, encoder_learning_rate=0.01)) == "width 64, encoder_learning_rate 0.01"
+    paper = RunConfig(width=64, encoder_learning_rate=0.01, objective=Objective.paper(), adversary="own")
+    assert variant_of(paper) == "width 64"  # so that the default is compared with it
     wide = dataclasses.replace(SETTING, variant="width 64")
     sheet = results_sheet([entry("without GAN", 0, 0.2), entry("with GAN", 0, 0.9, wide), entry("with GAN", 1, 0.8)])
     assert [row[0] for row in sheet.rows] == ["digits", "digits", "digits, width 64"]
@@ -88,14 +91,18 @@ def test_the_drop_of_corrupted_queries_by_hand():
     runs = [
         shifted("without GAN", 0, (0.8, 0.7, 0.6, 0.4, 0.3, 0.2), (0.8, 0.8, 0.8, 0.6, 0.5, 0.4)),
         shifted("with GAN", 0, (0.9, 0.9, 0.9, 0.8, 0.7, 0.6), (0.9, 0.9, 0.9, 0.8, 0.7, 0.6)),
-        entry("no synthetic images", 0, 0.5),
+        shifted("no synthetic images", 0, (0.9, 0.9, 0.9, 0.75, 0.7, 0.6)),
+        entry("paper", 0, 0.5),
     ]
     sheet = shift_sheet(runs)
     rows = {row[sheet.columns.index("method")]: dict(zip(sheet.columns, row, strict=True)) for row in sheet.rows}
-    assert set(rows) == {"without GAN", "with GAN"}
+    assert set(rows) == {"without GAN", "no synthetic images", "with GAN"}
     assert rows["without GAN"]["clean"] == "0.800" and rows["without GAN"]["severity 3"] == "0.500"
     assert rows["without GAN"]["drop to 3"] == "0.300" and rows["with GAN"]["drop to 3"] == "0.100"
     assert rows["with GAN"]["drop less that of without GAN"] == "-0.200"
+    assert rows["with GAN"]["drop less that of no synthetic images"] == "-0.050"
+    assert rows["no synthetic images"]["drop less that of without GAN"] == "-0.150"
+    assert "drop less that of paper" not in sheet.columns
     assert shift_sheet(runs[-1:]) is None
 
 

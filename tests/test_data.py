@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 import dshgan_tf as dsh
-from dshgan_tf.data import Part, Protocol, TripletOrder
+from dshgan_tf.data import Part, Protocol, TripletOrder, load_splits
 from dshgan_tf.data.protocols import split
 from dshgan_tf.data.splits import PARTS, checksum
 from dshgan_tf.data.triplets import balanced_shares
@@ -52,6 +52,16 @@ def test_cifar10_protocol_counts(name, counts):
 def test_a_split_is_a_function_of_its_seed():
     first, again, other = (dsh.data.load("digits", 2, seed=seed).describe() for seed in (1, 1, 2))
     assert first["sha256"] == again["sha256"] != other["sha256"]
+
+
+def test_unlabelled_images_can_be_taken_from_training_and_are_still_searched():
+    config = dsh.RunConfig(labels_per_class=1)
+    whole, without = (load_splits(dataclasses.replace(config, unlabeled=asked)) for asked in (True, False))
+    assert len(whole.unlabeled) == 1587 and len(without.unlabeled) == 0
+    for part in set(PARTS) - {"unlabeled"}:
+        np.testing.assert_array_equal(getattr(whole, part).ids, getattr(without, part).ids)
+    batch = next(iter(dsh.data.triplets(without, batch_size=10)))
+    np.testing.assert_array_equal(batch["unlabeled_image"], batch["image"])
 
 
 def test_few_labels_leave_no_validation_part_and_hidden_labels_are_gone():

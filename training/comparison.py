@@ -95,6 +95,7 @@ def method_of(results: dict[str, Any]) -> str:
         method = WITHOUT_GAN
     else:
         method = WITH_GAN if results["synthetic"] else NO_SYNTHETIC
+        method += "" if results.get("unlabeled", True) else ", no unlabelled images"
     objective = results.get("objective", dataclasses.asdict(Objective()))
     if dataclasses.asdict(Objective.paper()) | objective == dataclasses.asdict(Objective.paper()):
         return PAPER if method == WITH_GAN else f"{PAPER}, {method}"
@@ -110,9 +111,11 @@ VARIANT_FIELDS = (
 
 
 def variant_of(config: RunConfig) -> str:
-    """Say which of the fields that bear on every method are not the defaults."""
+    """Say which of the fields that bear on every method are not the defaults; the paper's has a rate of its own."""
     default = RunConfig()
     changed = [name for name in VARIANT_FIELDS if getattr(config, name) != getattr(default, name)]
+    if config.objective == Objective.paper() and "encoder_learning_rate" in changed:
+        changed.remove("encoder_learning_rate")
     return ", ".join(f"{name} {getattr(config, name)}" for name in changed)
 
 
@@ -130,7 +133,8 @@ def read_entries(workdir: Path) -> list[Entry]:
     named = {field.name: results[field.name] for field in dataclasses.fields(Setting) if field.name != "variant"}
     setting = Setting(**named, variant=variant_of(config))
     method, seed = method_of(results), results["seed"]
-    if config.gan and config.synthetic and config.generator_learning_rate != RunConfig().generator_learning_rate:
+    makes_images = config.gan and config.synthetic and method != PAPER
+    if makes_images and config.generator_learning_rate != RunConfig().generator_learning_rate:
         method += f", generator_learning_rate {config.generator_learning_rate}"
     if method == WITH_GAN and config.adversary != RunConfig().adversary:
         method += f", adversary {config.adversary}"

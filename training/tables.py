@@ -7,9 +7,18 @@ import dataclasses
 import numpy as np
 from rich.table import Table
 
-from training.comparison import NO_SYNTHETIC, WITHOUT_GAN, Entry, Setting, group, mean_and_deviation, paired_difference
+from training.comparison import (
+    NO_SYNTHETIC,
+    PAPER,
+    WITHOUT_GAN,
+    Entry,
+    Setting,
+    group,
+    mean_and_deviation,
+    paired_difference,
+)
 
-REFERENCES = (WITHOUT_GAN, NO_SYNTHETIC)
+REFERENCES = (PAPER, WITHOUT_GAN, NO_SYNTHETIC)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,10 +106,9 @@ def shift_sheet(entries: list[Entry], severity: int = 3) -> Sheet | None:
     rows = []
     for (setting, method), seeds in groups.items():
         curves = {seed: mean_over_kinds(entry) for seed, entry in seeds.items()}
-        drops = {seed: curve[0] - curve[severity] for seed, curve in curves.items()}
-        others = groups.get((setting, WITHOUT_GAN), {}) if method != WITHOUT_GAN else {}
-        other_drops = {seed: (curve := mean_over_kinds(entry))[0] - curve[severity] for seed, entry in others.items()}
-        difference = paired_difference(drops, other_drops)
+        drops = _drops(seeds, severity)
+        simpler = {name: _drops(groups.get((setting, name), {}), severity) for name in rivals_of(method)}
+        differences = {name: paired_difference(drops, others) for name, others in simpler.items()}
         rows.append(
             (
                 setting.data,
@@ -110,12 +118,21 @@ def shift_sheet(entries: list[Entry], severity: int = 3) -> Sheet | None:
                 _seeds(list(seeds)),
                 *(f"{value:.3f}" for value in np.mean(list(curves.values()), axis=0)),
                 _spread(list(drops.values())),
-                str(difference) if difference else "-",
+                *(str(difference) if (difference := differences.get(name)) else "-" for name in REFERENCES),
             )
         )
     columns = ("data", "bits", "labels/class", "method", "seeds", "clean", *(f"severity {i}" for i in range(1, 6)))
-    columns += (f"drop to {severity}", f"drop less that of {WITHOUT_GAN}")
+    columns += (f"drop to {severity}", *(f"drop less that of {name}" for name in REFERENCES))
     return _without_empty("MAP of corrupted queries, mean over the kinds of corruption", columns, rows)
+
+
+def rivals_of(method: str) -> tuple[str, ...]:
+    """Name the methods that a method is compared with: those before it from the paper's to the default."""
+    return REFERENCES[: REFERENCES.index(method)] if method in REFERENCES else REFERENCES
+
+
+def _drops(seeds: dict[int, Entry], severity: int) -> dict[int, float]:
+    return {seed: (curve := mean_over_kinds(entry))[0] - curve[severity] for seed, entry in seeds.items()}
 
 
 def mean_over_kinds(entry: Entry) -> np.ndarray:
@@ -130,7 +147,7 @@ def _without_empty(title: str, columns: tuple[str, ...], rows: list[tuple[str, .
 
 def _gain(groups: dict[tuple[Setting, str], dict[int, Entry]], setting: Setting, method: str, reference: str) -> str:
     """Return the gain in MAP over a simpler method; a reference is not compared with itself or what is richer."""
-    if method in REFERENCES[: REFERENCES.index(reference) + 1]:
+    if reference not in rivals_of(method):
         return "-"
     others = groups.get((setting, reference), {})
     difference = paired_difference(_values(groups[setting, method], "map"), _values(others, "map"))

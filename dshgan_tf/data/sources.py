@@ -278,7 +278,7 @@ def load_splits(config: RunConfig) -> Splits:
     Raises:
         ValueError: as `load`.
     """
-    return load(
+    splits = load(
         config.dataset,
         config.labels_per_class,
         config.seeds["split"],
@@ -288,6 +288,7 @@ def load_splits(config: RunConfig) -> Splits:
         config.image_field,
         config.label_field,
     )
+    return splits if config.unlabeled else splits.without_unlabeled()
 
 
 def splits_of_run(workdir: Path) -> Splits:

@@ -117,6 +117,11 @@ class Splits:
         """Whether an image may have several labels."""
         return self.labeled.labels.ndim == 2
 
+    def without_unlabeled(self) -> Splits:
+        """Return the same splits with no unlabelled image; the database keeps them."""
+        none = Part(self.unlabeled.images[:0], None, self.unlabeled.ids[:0])
+        return dataclasses.replace(self, unlabeled=none)
+
     def multi_hot(self, labels: np.ndarray) -> np.ndarray:
         """Return labels as (N, L) float32 multi-hot rows; an id of -1 is a row of zeros."""
         return multi_hot(labels, self.num_classes)

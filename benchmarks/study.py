@@ -1,0 +1,142 @@
+"""Train the rows of docs/results.md and lay them side by side; what is there already is not trained again.
+
+    python benchmarks/study.py --list           studies, their rows and their commands
+    python benchmarks/study.py digits-labels    trains, evaluates, writes studies/digits-labels/results.md
+
+Every row is a `dshgan-train` in a process of its own, pinned to a core of its own, as many at a time as there are
+cores. A study that was stopped goes on where it was.
+"""
+
+import argparse
+import dataclasses
+import os
+import queue
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+
+GAN_AND_RIVALS = {"default": (), "no_synthetic": ("--no-synthetic",), "no_gan": ("--no-gan",)}
+FAST = ("--precision", "mixed_bfloat16")
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """Rows of one table.
+
+    Args:
+        rows: name -> arguments of `dshgan-train`, the preset first; the seed is added.
+        seeds: of every row.
+        shift: whether corrupted queries are evaluated too.
+    """
+
+    rows: dict[str, tuple[str, ...]]
+    seeds: tuple[int, ...]
+    shift: bool = False
+
+
+def over_budgets(preset, budgets, *common):
+    """Every label budget, with the default, its rivals and the paper's objective."""
+    rows = {}
+    for budget in budgets:
+        given = ("--labels-per-class", str(budget), *common)
+        rows |= {f"{name}_{budget}": (preset, *given, *flags) for name, flags in GAN_AND_RIVALS.items()}
+        rows[f"paper_{budget}"] = (f"{preset}_paper", *given)
+    return rows
+
+
+ABLATION = {
+    "default": (),
+    "no_triplets": ("--triplet-weight", "0", "--real-triplet-weight", "0"),
+    "no_adversary": ("--adversary-weight", "0"),
+    "no_classification": ("--classification-weight", "0", "--synthetic-classification-weight", "0"),
+    "real_triplets_only": ("--triplet-weight", "0"),
+    "no_unlabeled": ("--no-unlabeled",),
+    "no_synthetic": ("--no-synthetic",),
+    "no_pseudo_labels": ("--pseudo-label-weight", "0"),
+    "random_generator": ("--generator-learning-rate", "1e-12"),
+}
+
+STUDIES = {
+    "digits-labels": Study(over_budgets("digits", (1, 2, 5, 10)), seeds=(0, 1, 2, 3, 4), shift=True),
+    "digits-ablation": Study({name: ("digits", *flags) for name, flags in ABLATION.items()}, seeds=(0, 1, 2, 3, 4)),
+    "digits-unseen": Study(
+        {name: ("digits", "--protocol", "digits-unseen", *flags) for name, flags in GAN_AND_RIVALS.items()},
+        seeds=(0, 1, 2, 3, 4),
+    ),
+    "cifar10-labels": Study(over_budgets("cifar10", (10, 50, 100), *FAST), seeds=(0, 1, 2), shift=True),
+    "cifar10-bits": Study(
+        {
+            f"{bits}_bits": ("cifar10", "--protocol", "cifar10-1", "--num-bits", str(bits), *FAST)
+            for bits in (12, 24, 32)
+        },
+        seeds=(0,),
+    ),
+}
+
+
+def command_of(row, seed, workdir):
+    return ["dshgan-train", *row, "--seed", str(seed), "--workdir", str(workdir)]
+
+
+def train(study, folder, cores):
+    """Train what is missing; return the folders of all runs."""
+    jobs = {folder / f"{name}_{seed}": (row, seed) for seed in study.seeds for name, row in study.rows.items()}
+    waiting = {workdir: job for workdir, job in jobs.items() if not (workdir / "results.json").exists()}
+    free = queue.Queue()
+    for core in cores:
+        free.put(core)
+
+    def run(workdir):
+        core, command = free.get(), command_of(*waiting[workdir], workdir)
+        try:
+            with open(folder / f"{workdir.name}.log", "w") as log:
+                program = [str(Path(sys.executable).parent / command[0]), *command[1:]]
+                pinned = lambda: os.sched_setaffinity(0, {core})  # noqa: E731
+                subprocess.run(program, stdout=log, stderr=subprocess.STDOUT, check=True, preexec_fn=pinned)
+        finally:
+            free.put(core)
+
+    with ThreadPoolExecutor(len(cores)) as pool:
+        for _ in track(pool.map(run, waiting), "training", total=len(waiting)):
+            pass
+    return list(jobs)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", nargs="?", choices=STUDIES)
+    parser.add_argument("--list", action="store_true", help="show what would be run")
+    parser.add_argument("--workdir", type=Path, default=Path("studies"))
+    parser.add_argument("--seeds", type=int, nargs="+", help="instead of the study's own")
+    parser.add_argument("--rows", nargs="+", help="instead of all; the beginnings of their names")
+    parser.add_argument("--cores", type=int, nargs="+", default=sorted(os.sched_getaffinity(0)), help="one run on each")
+    options = parser.parse_args()
+    console = Console()
+    if options.list or options.study is None:
+        for name, study in STUDIES.items():
+            for row, arguments in study.rows.items():
+                command = command_of(arguments, "S", f"{options.workdir}/{name}/{row}_S")
+                console.print(f"{' '.join(command)}    # S in {study.seeds}", soft_wrap=True, highlight=False)
+        return
+    study = STUDIES[options.study]
+    rows = {n: row for n, row in study.rows.items() if not options.rows or n.startswith(tuple(options.rows))}
+    study = dataclasses.replace(study, rows=rows, seeds=tuple(options.seeds or study.seeds))
+    folder = options.workdir / options.study
+    folder.mkdir(parents=True, exist_ok=True)
+    workdirs = train(study, folder, options.cores)
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    from training.evaluate import compare, evaluate_workdir
+
+    if study.shift:
+        for workdir in workdirs:
+            if not (workdir / "shift.json").exists():
+                evaluate_workdir(workdir, shift=True)
+    compare(workdirs, folder, console)
+
+
+if __name__ == "__main__":
+    main()
