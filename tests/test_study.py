@@ -1,0 +1,28 @@
+"""The rows of the results page are commands that exist, and no two of a study are the same run."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+from training.train import parse
+
+STUDIES = runpy.run_path(str(Path(__file__).parent.parent / "benchmarks" / "study.py"))["STUDIES"]
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_rows_are_different_runs(name):
+    configs = [parse([*row, "--seed", "0", "--workdir", "run"])[0] for row in STUDIES[name].rows.values()]
+    assert all(configs[i] != configs[j] for i in range(len(configs)) for j in range(i))
+    assert {config.dataset for config in configs} == {name.split("-")[0]}
+
+
+def test_the_rivals_of_a_budget_share_all_but_the_method():
+    rows = STUDIES["cifar10-labels"].rows
+    default, rival, baseline = (
+        parse([*rows[f"{method}_50"], "--workdir", "run"])[0] for method in ("default", "no_synthetic", "no_gan")
+    )
+    assert default.gan and default.synthetic and rival.gan and not rival.synthetic and not baseline.gan
+    for field in ("labels_per_class", "steps", "batch_size", "precision", "width", "encoder_learning_rate"):
+        assert getattr(default, field) == getattr(rival, field) == getattr(baseline, field)
+    assert default.labels_per_class == 50 and default.steps == 1000
