@@ -140,4 +140,5 @@ def main():
 
 
 if __name__ == "__main__":
+    sys.path.pop(0)  # this folder, whose training.py would stand before the package
     main()
