@@ -9,6 +9,7 @@ cores. A study that was stopped goes on where it was.
 
 import argparse
 import dataclasses
+import functools
 import os
 import queue
 import subprocess
@@ -96,7 +97,7 @@ def train(study, folder, cores):
         try:
             with open(folder / f"{workdir.name}.log", "w") as log:
                 program = [str(Path(sys.executable).parent / command[0]), *command[1:]]
-                pinned = lambda: os.sched_setaffinity(0, {core})  # noqa: E731
+                pinned = functools.partial(os.sched_setaffinity, 0, {core})
                 subprocess.run(program, stdout=log, stderr=subprocess.STDOUT, check=True, preexec_fn=pinned)
         finally:
             free.put(core)
@@ -129,7 +130,6 @@ def main():
     folder = options.workdir / options.study
     folder.mkdir(parents=True, exist_ok=True)
     workdirs = train(study, folder, options.cores)
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     from training.evaluate import compare, evaluate_workdir
 
     if study.shift:

@@ -13,9 +13,8 @@ from typing import Any
 
 from keras import ops
 
-NUM_DRAWS = (
-    12  # random numbers an image: shift y, shift x, zoom y, zoom x, mirror, slant, and those of `recolour` and `cut`
-)
+# Random numbers an image: shift y, shift x, zoom y, zoom x, mirror, slant; three of `recolour`, three of `cut`.
+NUM_DRAWS = 12
 MAX_SHIFT = 1 / 8  # of the side
 MAX_ZOOM = 0.1
 MAX_SLANT = 0.25  # pixels sideways a pixel down

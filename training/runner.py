@@ -228,7 +228,7 @@ def _results(config: RunConfig, splits: Splits, metrics: dict[str, Any], metrics
         "labels_per_class": _labels_per_class(config, splits),
         "gan": config.gan,
         "synthetic": config.gan and config.synthetic,
-        "unlabeled": config.gan and len(splits.unlabeled) > 0,
+        "unlabeled": config.unlabeled,
         "objective": dataclasses.asdict(config.objective),
         "steps": config.steps,
         "train_seconds": round(train_seconds(metrics_file), 2),
