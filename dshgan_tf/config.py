@@ -45,6 +45,9 @@ class Objective:
             labels (there triplets alone let most bits be equal for all images) and 0 where they have one.
         ramp: share of the training in [0, 1] over which terms that rest on synthetic images or on pseudo-labels
             grow from 0 to their weight; before that the class streams know too little to be taught by them.
+        by_knowledge: synthetic images teach triplets and classes by the share of the batch's unlabelled images whose
+            pseudo-label is confident, too: as long as the streams know few real images, what the generator learnt
+            from them is poor.
         ema_decay: decay in [0, 1) of the averaged encoder that encodes; 0 means the last weights.
         augment: shift every image, mirror it (colour) or zoom and slant it (grey); those without a label of their own,
             unlabelled and synthetic, get other colours besides, and a hole where an image has one label.
@@ -72,6 +75,7 @@ class Objective:
     balance_weight: float = 1.0
     bit_balance_weight: float | None = None
     ramp: float = 0.3
+    by_knowledge: bool = True
     ema_decay: float = 0.99
     augment: bool = True
     cut_labeled: bool = False
@@ -118,6 +122,7 @@ class Objective:
             balance_weight=0.0,
             bit_balance_weight=0.0,
             ramp=0.0,
+            by_knowledge=False,
             ema_decay=0.0,
             augment=False,
             anchor_stride=1,

@@ -93,12 +93,15 @@ def encoder_terms(
         positive, negative = ops.split(synthetic["relaxed_codes"], 2)
         anchors = codes[:: objective.anchor_stride]
         weight = objective.synthetic_for(multi_label)
+        credit = ramp
+        if objective.by_knowledge and "unlabeled" in labels:
+            credit = ramp * ops.mean(everyone["unlabeled_known"])
         terms["triplet_loss"] = Term(
-            weight * objective.triplet_weight * ramp, losses.triplet_loss(anchors, positive, negative, margin)
+            weight * objective.triplet_weight * credit, losses.triplet_loss(anchors, positive, negative, margin)
         )
         terms["adversary_loss"] = Term(weight * objective.adversary_weight, _adversary(streams))
         terms["synthetic_classification_loss"] = Term(
-            weight * objective.synthetic_classification_weight * ramp,
+            weight * objective.synthetic_classification_weight * credit,
             losses.classification_loss(labels["synthetic"], synthetic["class_logits"], multi_label),
         )
     return terms

@@ -272,6 +272,22 @@ def test_what_needs_synthetic_images_weighs_less_with_several_labels(multi_label
     assert terms["classification_loss"].weight == 1
 
 
+@pytest.mark.parametrize(("by_knowledge", "credit"), [(True, 0.75), (False, 1.0)])
+def test_synthetic_images_teach_by_the_share_of_unlabelled_images_that_are_known(by_knowledge, credit):
+    objective = dsh.Objective(by_knowledge=by_knowledge)
+    logits = np.zeros((4, 3), np.float32)
+    kind = {"relaxed_codes": np.zeros((4, 8), np.float32), "class_logits": logits, "adversary_logits": logits[:, 0]}
+    rows = {"real": np.eye(4, 3, dtype=np.float32), "synthetic": np.eye(2, 3, dtype=np.float32)}
+    rows |= {"unlabeled": np.eye(4, 3, dtype=np.float32), "frequency": np.full((4, 3), 1 / 3, np.float32)}
+    rows["unlabeled_known"] = np.repeat([[1.0], [1.0], [0.0], [1.0]], 3, axis=1).astype(np.float32)
+    half = {name: value[:2] for name, value in kind.items()}
+    streams = {"real": kind, "unlabeled": kind, "synthetic": half}
+    terms = encoder_terms(streams, rows, objective, 0.5, 2.0, False)
+    assert float(terms["triplet_loss"].weight) == pytest.approx(0.1 * 0.5 * credit)
+    assert float(terms["synthetic_classification_loss"].weight) == pytest.approx(0.3 * 0.5 * credit)
+    assert terms["adversary_loss"].weight == 1 and terms["pseudo_label_loss"].weight == 0.5
+
+
 def test_frozen_statistics_record_nothing(digits):
     model = dsh.DSHGAN(num_bits=8, num_classes=10, image_shape=(8, 8, 1), width=4)
     images = tf.random.normal((16, 8, 8, 1))
