@@ -1,0 +1,95 @@
+"""Data that no setting was chosen on, by `dsh.data.from_arrays` and the library's defaults: default, rivals, gains.
+
+    python benchmarks/unseen_data.py letters                  letters in 18 typefaces
+    TFDS_DATA_DIR=... python benchmarks/unseen_data.py photographs       CIFAR-10 in grey, cut to 28 x 28
+
+6,000 images of 28 x 28 in grey, ten classes, 100 queries and 10 labels a class, 32 bits, the same steps for all.
+"""
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+sys.path.pop(0)  # this folder, whose training.py would stand before the package
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import matplotlib
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+import dshgan_tf as dsh
+from training.comparison import paired_difference
+
+COUNT, SIDE, BITS, BATCH = 6000, 28, 32, 64
+METHODS = {"no GAN": {"gan": False}, "no synthetic images": {"synthetic": False}, "default": {}}
+
+
+def letters():
+    """Ten letters, turned and moved, in the typefaces that come with matplotlib."""
+    folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    typefaces = [str(path) for kind in ("DejaVuS*", "STIXGeneral*") for path in sorted(folder.glob(f"{kind}.ttf"))]
+    rng = np.random.default_rng(0)
+    images, labels = np.zeros((COUNT, SIDE, SIDE, 1), np.uint8), np.arange(COUNT) % 10
+    for i, label in enumerate(track(labels, "letters")):
+        picture = Image.new("L", (SIDE, SIDE), int(rng.integers(0, 60)))
+        typeface = ImageFont.truetype(typefaces[rng.integers(len(typefaces))], int(rng.integers(16, 26)))
+        middle = tuple(SIDE / 2 + rng.integers(-3, 4, 2))
+        pen = ImageDraw.Draw(picture)
+        pen.text(middle, "ABEFGHKRSX"[label], font=typeface, fill=int(rng.integers(120, 256)), anchor="mm")
+        turned = np.asarray(picture.rotate(rng.normal(0, 12), Image.Resampling.BILINEAR), np.float32)
+        images[i, ..., 0] = np.clip(turned + rng.normal(0, 25, turned.shape), 0, 255)
+    return images, labels
+
+
+def photographs():
+    """CIFAR-10 without colours and without its edge."""
+    splits = dsh.data.load("cifar10", seed=0)
+    images = np.asarray(splits.database.images[:COUNT], np.float32).mean(-1, keepdims=True)[:, 2:30, 2:30]
+    return images.astype(np.uint8), np.asarray(splits.database.labels[:COUNT])
+
+
+def run(splits, seed, steps, arguments):
+    """Train and return MAP and seconds."""
+    keras.utils.set_random_seed(seed)
+    model = dsh.DSHGAN(
+        num_bits=BITS, num_classes=splits.num_classes, image_shape=splits.image_shape, seed=seed, **arguments
+    )
+    model.compile()
+    start = time.perf_counter()
+    model.fit(dsh.data.triplets(splits, BATCH, seed=seed), epochs=1, steps_per_epoch=steps, verbose=0)
+    seconds = time.perf_counter() - start
+    query, database = (model.encode(part.images) for part in (splits.query, splits.database))
+    found = dsh.retrieval.evaluate(query, splits.query.labels, database, splits.database.labels, num_bits=BITS)
+    return found["map"], seconds
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", choices=("letters", "photographs"))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--steps", type=int, default=1000)
+    options = parser.parse_args()
+    images, labels = letters() if options.data == "letters" else photographs()
+    console, maps = Console(), {name: {} for name in METHODS}
+    for seed in options.seeds:
+        splits = dsh.data.from_arrays(images, labels, queries_per_class=100, labels_per_class=10, seed=seed)
+        for name, arguments in METHODS.items():
+            maps[name][seed], seconds = run(splits, seed, options.steps, arguments)
+            console.print(f"seed {seed}, {name}: MAP {maps[name][seed]:.3f} in {seconds:.0f} s", highlight=False)
+    table = Table("", *(f"seed {seed}" for seed in options.seeds), "mean", "default's gain, 95%", title=options.data)
+    for name, values in maps.items():
+        gain = "" if name == "default" else str(paired_difference(maps["default"], values))
+        mean = float(np.mean(list(values.values())))
+        table.add_row(name, *(f"{value:.3f}" for value in (*values.values(), mean)), gain)
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()
