@@ -15,6 +15,7 @@ import queue
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from fnmatch import fnmatch
 from pathlib import Path
 
 from rich.console import Console
@@ -114,7 +115,7 @@ def main():
     parser.add_argument("--list", action="store_true", help="show what would be run")
     parser.add_argument("--workdir", type=Path, default=Path("studies"))
     parser.add_argument("--seeds", type=int, nargs="+", help="instead of the study's own")
-    parser.add_argument("--rows", nargs="+", help="instead of all; the beginnings of their names")
+    parser.add_argument("--rows", nargs="+", help="instead of all; names or patterns, as default_*")
     parser.add_argument("--cores", type=int, nargs="+", default=sorted(os.sched_getaffinity(0)), help="one run on each")
     options = parser.parse_args()
     console = Console()
@@ -125,7 +126,8 @@ def main():
                 console.print(f"{' '.join(command)}    # S in {study.seeds}", soft_wrap=True, highlight=False)
         return
     study = STUDIES[options.study]
-    rows = {n: row for n, row in study.rows.items() if not options.rows or n.startswith(tuple(options.rows))}
+    chosen = options.rows or ["*"]
+    rows = {n: row for n, row in study.rows.items() if any(fnmatch(n, pattern) for pattern in chosen)}
     study = dataclasses.replace(study, rows=rows, seeds=tuple(options.seeds or study.seeds))
     folder = options.workdir / options.study
     folder.mkdir(parents=True, exist_ok=True)
