@@ -51,15 +51,17 @@ def over_budgets(preset, budgets, *common):
     return rows
 
 
+NO_PSEUDO_LABELS = ("--pseudo-label-weight", "0")  # nor their triplets and balance, nor the weighing by knowledge
 ABLATION = {
     "default": (),
     "no_triplets": ("--triplet-weight", "0", "--real-triplet-weight", "0"),
     "no_adversary": ("--adversary-weight", "0"),
-    "no_classification": ("--classification-weight", "0", "--synthetic-classification-weight", "0"),
+    # Pseudo-labels of a class stream that no label taught would name the classes anew.
+    "no_classification": ("--classification-weight", "0", "--synthetic-classification-weight", "0", *NO_PSEUDO_LABELS),
     "real_triplets_only": ("--triplet-weight", "0"),
     "no_unlabeled": ("--no-unlabeled",),
     "no_synthetic": ("--no-synthetic",),
-    "no_pseudo_labels": ("--pseudo-label-weight", "0"),
+    "no_pseudo_labels": NO_PSEUDO_LABELS,
     "random_generator": ("--generator-learning-rate", "1e-12"),
 }
 
@@ -70,11 +72,11 @@ STUDIES = {
         {name: ("digits", "--protocol", "digits-unseen", *flags) for name, flags in GAN_AND_RIVALS.items()},
         seeds=(0, 1, 2, 3, 4),
     ),
-    "cifar10-labels": Study(over_budgets("cifar10", (10, 50, 100), *SHORT), seeds=(0, 1, 2), shift=True),
+    "cifar10-labels": Study(over_budgets("cifar10", (10, 50, 100, 500), *SHORT), seeds=(0, 1, 2), shift=True),
     "cifar10-bits": Study(
         {
             f"{bits}_bits": ("cifar10", "--protocol", "cifar10-1", "--num-bits", str(bits), *FAST)
-            for bits in (12, 24, 32)
+            for bits in (12, 24, 32, 48)
         },
         seeds=(0,),
     ),
@@ -128,6 +130,8 @@ def main():
     study = STUDIES[options.study]
     chosen = options.rows or ["*"]
     rows = {n: row for n, row in study.rows.items() if any(fnmatch(n, pattern) for pattern in chosen)}
+    if not rows:
+        parser.error(f"no row of {options.study} is named {' or '.join(chosen)}; they are {', '.join(study.rows)}")
     study = dataclasses.replace(study, rows=rows, seeds=tuple(options.seeds or study.seeds))
     folder = options.workdir / options.study
     folder.mkdir(parents=True, exist_ok=True)
@@ -138,7 +142,7 @@ def main():
         for workdir in workdirs:
             if not (workdir / "shift.json").exists():
                 evaluate_workdir(workdir, shift=True)
-    compare(workdirs, folder, console)
+    compare(sorted(path.parent for path in folder.glob("*/results.json")), folder, console)
 
 
 if __name__ == "__main__":

@@ -60,10 +60,10 @@ def fake_splits():
     return dsh.data.from_arrays(rng.integers(0, 256, (60000, *SHAPE), np.uint8), labels, labels_per_class=500)
 
 
-def step_of(splits, precision="float32", **arguments):
+def step_of(splits, precision="float32", anchor_stride=4, **arguments):
     """A compiled model and a function that makes one training step."""
     model = dsh.DSHGAN(num_bits=48, num_classes=10, image_shape=SHAPE, precision=precision, **arguments)
-    model.compile()
+    model.compile(objective=dsh.Objective(anchor_stride=anchor_stride))
     batch = next(iter(dsh.data.triplets(splits, BATCH)))
     step = tf.function(model.train_step)
     return model, lambda: step(batch)["encoder_loss"].numpy()
@@ -241,17 +241,24 @@ def main():
     works, models = {}, {}
     for name, arguments in (
         ("default", {}), ("default, bfloat16", {"precision": "mixed_bfloat16"}),
+        ("every image an anchor", {"anchor_stride": 1}),
+        ("every image an anchor, bfloat16", {"anchor_stride": 1, "precision": "mixed_bfloat16"}),
         ("no synthetic images", {"synthetic": False}), ("no GAN", {"gan": False}),
     ):  # fmt: skip
         models[name], works[name] = step_of(splits, **arguments)
     naive = subprocess.run([sys.executable, __file__, "--naive"], capture_output=True, text=True, check=True).stdout
     taken = seconds_of(works) | {"naive layout": float(naive.split()[-1])}
     flops = {name: count_step_flops(model, BATCH) / 1e9 for name, model in models.items()}
+    triplets = {name: BATCH // model.objective.anchor_stride for name, model in models.items() if model.generator}
+    triplets |= {"naive layout": BATCH}  # of a real image and two synthetic ones, of a step
     rows = [
-        (name, t, BATCH / t, taken["naive layout"] / t, flops[name] / t if name in flops else "")
+        (
+            name, t, BATCH / t, triplets[name] / t if name in triplets else "", taken["naive layout"] / t,
+            flops[name] / t if name in flops else "",
+        )
         for name, t in taken.items()
-    ]
-    columns = ("step", "seconds", "labelled images/s", "times the naive layout", "GFLOP/s")
+    ]  # fmt: skip
+    columns = ("step", "seconds", "labelled images/s", "triplets/s", "times the naive layout's images", "GFLOP/s")
     console.print(table_of(f"Whole steps of {BATCH} labelled and {BATCH} unlabelled images, 32x32", columns, rows))
 
     batches = iter(dsh.data.triplets(splits, BATCH).repeat())

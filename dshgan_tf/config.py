@@ -37,17 +37,19 @@ class Objective:
             0.1 where they have several (a generator that has seen few of the many sets of labels teaches little, and
             slows down what the real images teach).
         real_triplet_weight: weight of the triplets mined among the real images of a batch.
-        pseudo_label_weight: weight of the cross-entropy of confident predictions on unlabelled images.
+        pseudo_label_weight: weight of the cross-entropy of confident predictions on unlabelled images; 0 takes their
+            triplets, `balance_weight` and `by_knowledge` away too.
         pseudo_label_threshold: confidence in (0, 1] from which a prediction counts as a label.
         diversity_weight: weight of the generator's diversity loss, against one picture a class.
         balance_weight: weight of the balance of the classes predicted on unlabelled images.
         bit_balance_weight: weight of the balance of the bits of real images; None for 1 where images have several
             labels (there triplets alone let most bits be equal for all images) and 0 where they have one.
-        ramp: share of the training in [0, 1] over which terms that rest on synthetic images or on pseudo-labels
-            grow from 0 to their weight; before that the class streams know too little to be taught by them.
-        by_knowledge: synthetic images teach triplets and classes by the share of the batch's unlabelled images whose
-            pseudo-label is confident, too: as long as the streams know few real images, what the generator learnt
-            from them is poor.
+        ramp: share of the training in [0, 1] over which terms that rest on synthetic images or on pseudo-labels, all
+            but the adversary, grow from 0 to their weight; before that the class streams know too little to be taught
+            by them.
+        by_knowledge: synthetic images teach triplets and classes by the share of the batch's unlabelled images (of
+            their labels, where one has several) whose pseudo-label is confident, too: as long as the streams know few
+            real images, what the generator learnt from them is poor.
         ema_decay: decay in [0, 1) of the averaged encoder that encodes; 0 means the last weights.
         augment: shift every image, mirror it (colour) or zoom and slant it (grey); those without a label of their own,
             unlabelled and synthetic, get other colours besides, and a hole where an image has one label.
@@ -169,7 +171,7 @@ class RunConfig:
         unlabeled: False takes the unlabelled images from training, where labelled ones stand for them: an ablation.
         steps: training steps in all.
         steps_per_epoch: steps between two checkpoints, lines of metrics and validations.
-        batch_size: triplets a step, over all replicas.
+        batch_size: labelled images a step, over all replicas, and as many unlabelled ones.
         sampling: of the labelled images: "uniform", each as often as any other, or "balanced", each class asked
             for as often as any other.
         backbone: "small", the name of a keras.applications model, or a .keras file.

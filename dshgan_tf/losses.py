@@ -236,8 +236,50 @@ def balance_loss(class_logits: Any, prior: Any, multi_label: bool = False) -> An
     return divergence(mean, prior) + (divergence(1 - mean, 1 - prior) if multi_label else 0.0)
 
 
+class _WithMargin(keras.losses.Loss):
+    def __init__(
+        self,
+        margin: float = 1.0,
+        reduction: str = "sum_over_batch_size",
+        name: str | None = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        if margin <= 0:
+            raise ValueError(f"margin must be positive, got {margin}")
+        self.margin = margin
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "margin": self.margin}
+
+
 @keras.saving.register_keras_serializable(package="dshgan_tf")
-class TripletLoss(keras.losses.Loss):
+class TripletRankingLoss(_WithMargin):
+    """`triplet_loss` for `compile(loss=...)` of any Keras model that outputs the codes of whole triplets.
+
+    Args:
+        margin: positive float, in squared distance.
+        reduction: as in `keras.losses.Loss`.
+        name: as in `keras.losses.Loss`.
+        dtype: as in `keras.losses.Loss`.
+
+    Raises:
+        ValueError: margin not positive, or predictions that are no triplets.
+
+    Reference:
+        Qiu et al., SIGIR 2017, relaxed triplet ranking loss.
+    """
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Return (B,) losses for (B, 3, K) codes of anchors, positives and negatives; y_true does not count."""
+        if len(y_pred.shape) != 3 or y_pred.shape[1] != 3:
+            raise ValueError(f"predictions must be (B, 3, K), anchor, positive, negative; got {tuple(y_pred.shape)}")
+        return triplet_loss(*ops.unstack(y_pred, 3, axis=1), self.margin)
+
+
+@keras.saving.register_keras_serializable(package="dshgan_tf")
+class TripletLoss(_WithMargin):
     """`batch_triplet_loss` for `compile(loss=...)` of any Keras model that outputs relaxed codes.
 
     Args:
@@ -250,26 +292,10 @@ class TripletLoss(keras.losses.Loss):
         ValueError: margin not positive.
     """
 
-    def __init__(
-        self,
-        margin: float = 1.0,
-        reduction: str = "sum_over_batch_size",
-        name: str = "triplet_loss",
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
-        if margin <= 0:
-            raise ValueError(f"margin must be positive, got {margin}")
-        self.margin = margin
-
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Return (B,) losses for (B, L) labels and (B, K) relaxed codes."""
         y_true = ops.cast(y_true, y_pred.dtype)
         return batch_triplet_loss(y_pred, y_true, y_pred, y_true, self.margin)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {**super().get_config(), "margin": self.margin}
 
 
 @keras.saving.register_keras_serializable(package="dshgan_tf")

@@ -50,7 +50,7 @@ def small_trunk(images: Any, width: int, norm: str) -> Any:
     """Trunk for small images: a stem, then stages of two convolutions that halve the grid and double the channels.
 
     The first convolution of a stage sees the finer grid and is pooled by its maxima: strides would cost a quarter, and
-    learn less in the same time (docs/results.md).
+    learn less in the same time (docs/recipe.md).
 
     Args:
         images: (B, H, W, C) symbolic input in [-1, 1].

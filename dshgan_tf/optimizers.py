@@ -1,4 +1,4 @@
-"""The optimizers of the default recipe; their learning rates warm up and then fall to 0 over the whole training."""
+"""The optimizers of the default recipe; their learning rates warm up, then fall to a fiftieth by the last step."""
 
 from __future__ import annotations
 

@@ -122,9 +122,33 @@ def test_loss_objects_survive_a_config_round_trip(loss):
     assert float(loss(labels, outputs)) == float(again(labels, outputs)) > 0
 
 
-def test_triplet_loss_refuses_a_margin_that_separates_nothing():
+@pytest.mark.parametrize("kind", [losses.TripletLoss, losses.TripletRankingLoss])
+def test_triplet_losses_refuse_a_margin_that_separates_nothing(kind):
     with pytest.raises(ValueError, match="margin must be positive, got 0"):
-        losses.TripletLoss(margin=0)
+        kind(margin=0)
+
+
+def test_triplet_ranking_loss_of_whole_triplets_by_hand():
+    # Anchor (1, 0): positive at 0.25, negative at 1, margin 2: 2 - 1 + 0.25; then positive at 0, negative at 2: 0.
+    triplets = np.array([[[1.0, 0.0], [0.5, 0.0], [1.0, 1.0]], [[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]])
+    loss = losses.TripletRankingLoss(margin=2.0)
+    assert float(loss(np.zeros(2), triplets)) == pytest.approx((1.25 + 0) / 2)
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
+    assert again.get_config() == loss.get_config() and again.margin == 2.0
+    with pytest.raises(ValueError, match=r"must be \(B, 3, K\).*got \(2, 2\)"):
+        loss(np.zeros(2), triplets[:, 0])
+
+
+def test_a_network_learns_by_the_triplet_ranking_loss():
+    members = keras.Input((3, 4))
+    model = keras.Model(members, keras.layers.Dense(2, activation="sigmoid")(members))
+    model.compile(keras.optimizers.Adam(0.1), losses.TripletRankingLoss(margin=1.0))
+    rng = np.random.default_rng(0)
+    anchors, others = np.eye(4)[rng.integers(0, 2, 64)], np.eye(4)[rng.integers(2, 4, 64)]
+    triplets = np.stack([anchors, anchors, others], 1)
+    before = model.evaluate(triplets, np.zeros(64), verbose=0)
+    model.fit(triplets, np.zeros(64), epochs=40, verbose=0)
+    assert model.evaluate(triplets, np.zeros(64), verbose=0) < 0.2 < before
 
 
 def test_balance_of_bits_by_hand():

@@ -8,9 +8,11 @@ import subprocess
 import sys
 import time
 
+import keras
 import pytest
 
 import dshgan_tf as dsh
+from training.runner import build
 
 SMALL = ["--labels-per-class", "5", "--steps", "4", "--steps-per-epoch", "2", "--width", "4", "--num-bits", "8"]
 COMMAND = "import sys; from training.tune import main; sys.exit(main(sys.argv[1:]))"
@@ -51,7 +53,7 @@ def test_a_killed_search_goes_on_and_says_whether_it_improved(tmp_path):
     assert rows[0]["val_map"] == first["score"]  # the trial that was done is not done again
     # The first trial is the run that the search starts from.
     objective = dsh.Objective()
-    assert rows[0]["triplet_weight"] == objective.triplet_weight and rows[0]["encoder_learning_rate"] == 4e-3
+    assert rows[0]["real_triplet_weight"] == objective.real_triplet_weight and rows[0]["encoder_learning_rate"] == 4e-3
     assert len({row["encoder_learning_rate"] for row in rows}) == 3
     best = max(rows, key=lambda row: row["val_map"])
     improved = best["val_map"] > rows[0]["val_map"]
@@ -66,6 +68,12 @@ def test_a_killed_search_goes_on_and_says_whether_it_improved(tmp_path):
     assert other.returncode == 2 and "holds another search" in " ".join(errors.split())
 
 
+def test_a_trial_has_its_precision_whatever_policy_is_set(digits):
+    keras.config.set_dtype_policy("float32")  # as keras-tuner leaves it before every trial
+    config = dsh.RunConfig(labels_per_class=5, width=4, num_bits=8, precision="mixed_bfloat16")
+    assert build(config, digits).encoder.get_layer("stem_conv").compute_dtype == "bfloat16"
+
+
 def test_the_best_config_trains(tmp_path):
     from training.train import parse
 
@@ -75,7 +83,7 @@ def test_the_best_config_trains(tmp_path):
 
 
 def test_hyperband_runs(tmp_path):
-    finish(start(tmp_path / "search", "--trials", "2", "--no-gan", "--oracle", "hyperband", "--steps", "6"))
+    finish(start(tmp_path / "search", "--no-gan", "--oracle", "hyperband", "--steps", "6"))
     assert trials(tmp_path / "search")
 
 
@@ -84,6 +92,8 @@ def test_hyperband_runs(tmp_path):
     [
         (["--labels-per-class", "4", "--trials", "2"], "leave no validation part"),
         (["--trials", "1"], "trials must be at least 2"),
+        (["--trials", "6", "--oracle", "hyperband"], "hyperband plans its trials"),
+        (["--strategy", "mirrored", "--logical-devices", "2"], "a trial runs on one device"),
     ],
 )
 def test_what_cannot_be_searched_is_refused(arguments, message, tmp_path):

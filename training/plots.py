@@ -106,6 +106,7 @@ def learning_curves(metrics_csv: Path) -> Figure:
             points = [(int(row["epoch"]), float(row[name])) for row in rows if row[name]]
             panel.plot(*zip(*points, strict=True), ".-", label=name.replace("_", " "), markersize=4)
         panel.set(title=title, xlabel="epoch")
+        panel.xaxis.get_major_locator().set_params(integer=True)
         panel.grid(alpha=0.3)
         panel.legend(fontsize=7)
     return figure

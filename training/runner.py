@@ -197,6 +197,7 @@ def build(config: RunConfig, splits: Splits) -> dsh.DSHGAN:
         width=config.width,
         adversary=config.adversary,
         norm=config.norm,
+        precision=config.precision,  # not the policy now set, which keras-tuner resets before every trial
         seed=config.seeds["noise"],
     )
     model.compile(

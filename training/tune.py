@@ -36,7 +36,7 @@ OBJECTIVE = kt.Objective("val_map", "max")
 
 
 class Recipe(kt.HyperModel):
-    """What is searched: learning rates, weights of the losses, threshold and ramp, around a run's own values.
+    """What is searched: learning rates, weights of the losses and threshold, around a run's own values.
 
     Args:
         config: the run that the search starts from.
@@ -55,11 +55,11 @@ class Recipe(kt.HyperModel):
             """A factor more or less, on a logarithmic scale; what is off stays off."""
             return hp.Float(name, value / factor, value * factor, sampling="log", default=value) if value else value
 
-        weights = {"triplet_weight": 5, "real_triplet_weight": 5}
+        weights = {"real_triplet_weight": 5}
         if config.gan:
             weights |= {"pseudo_label_weight": 3, "balance_weight": 3}
         if config.gan and config.synthetic:
-            weights |= {"adversary_weight": 3, "synthetic_classification_weight": 3}
+            weights |= {"triplet_weight": 5, "adversary_weight": 3, "synthetic_classification_weight": 3}
         changes = {name: around(name, getattr(objective, name), factor) for name, factor in weights.items()}
         if config.gan and objective.pseudo_label_weight:
             threshold = objective.pseudo_label_threshold
@@ -88,7 +88,7 @@ class Recipe(kt.HyperModel):
         return {"val_map": history.history["val_map"][-1]}
 
 
-def tune(config: RunConfig, workdir: Path, trials: int, oracle: str = "bayesian") -> dict[str, Any]:
+def tune(config: RunConfig, workdir: Path, trials: int | None = None, oracle: str = "bayesian") -> dict[str, Any]:
     """Search, or go on searching; write `best.json`, a config for `dshgan-train --config`, and `trials.json`.
 
     The first trial is the config itself (but for Hyperband, whose trials have different lengths), so that the search
@@ -97,19 +97,29 @@ def tune(config: RunConfig, workdir: Path, trials: int, oracle: str = "bayesian"
     Args:
         config: the run that the search starts from; trials are as long as it.
         workdir: folder of the search.
-        trials: how many in all, at least 2.
+        trials: how many in all, at least 2, None for 20; Hyperband plans them itself, by the number of epochs.
         oracle: "random", "bayesian" or "hyperband".
 
     Returns:
         `start` and `best`, the `val_map` of both, and `trials`; empty for a worker of a shared search.
 
     Raises:
-        ValueError: too few labels for a validation part, too few trials, an unknown oracle, or another search is there.
+        ValueError: too few labels for a validation part, too few trials or any given to Hyperband, an unknown
+            oracle, a strategy, or another search is there.
+        RuntimeError: a trial failed; the same call tries it again.
     """
     if oracle not in ORACLES:
         raise ValueError(f"oracle must be one of {', '.join(ORACLES)}, got {oracle!r}")
+    if oracle == "hyperband" and trials is not None:
+        raise ValueError(f"hyperband plans its trials by the number of epochs; leave trials={trials} out")
+    trials = 20 if trials is None else trials
     if trials < 2:
         raise ValueError(f"trials must be at least 2 (the first is the start itself), got {trials}")
+    if config.strategy != "none":
+        raise ValueError(
+            f"a trial runs on one device; leave strategy={config.strategy!r} out (KERASTUNER_TUNER_ID shares a search "
+            "between processes)"
+        )
     prepare_devices(config)
     splits = load_splits(config)
     if not len(splits.validation):
@@ -129,8 +139,8 @@ def _claim(workdir: Path, config: RunConfig, oracle: str) -> None:
     there, asked = workdir / "start.json", workdir / f"oracle.{oracle}"
     if there.exists() and (RunConfig.load(there) != config or not asked.exists()):
         raise ValueError(f"{workdir} holds another search; take another --workdir or delete it")
+    asked.touch()  # first, for a second process that comes, or a kill, in between
     config.save(there)
-    asked.touch()
 
 
 class _StartFirst:
@@ -193,7 +203,9 @@ def _table(result: dict[str, Any]) -> Table:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return its exit status."""
     parser = argparse.ArgumentParser("dshgan-tune", description=__doc__, add_help=False, allow_abbrev=False)
-    parser.add_argument("--trials", type=int, default=20, help="in all, those of an earlier call included")
+    parser.add_argument(
+        "--trials", type=int, help="in all, with those of earlier calls (default 20); not for hyperband"
+    )
     parser.add_argument("--oracle", choices=ORACLES, default="bayesian")
     options, rest = parser.parse_known_args(sys.argv[1:] if arguments is None else arguments)
     console = Console(width=None if sys.stdout.isatty() else 160)
@@ -206,6 +218,10 @@ def main(arguments: list[str] | None = None) -> int:
     except ValueError as error:
         Console(stderr=True).print(f"dshgan-tune: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         return 2
+    except (OSError, RuntimeError) as error:  # a trial failed, or the disk is full
+        message = f"dshgan-tune: {error}\nthe same command goes on with this trial"
+        Console(stderr=True).print(message, style="red", markup=False, highlight=False, soft_wrap=True)
+        return 1
     if result["trials"]:
         console.print(_table(result))
         console.print(verdict(result), highlight=False)
