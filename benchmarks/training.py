@@ -3,16 +3,14 @@
     python benchmarks/training.py                 a few minutes on 2 cores; let nothing else run
     pip install torch==2.13.0                     optional: the same encoder in PyTorch
 
-Everything is measured side by side in rounds, and medians are compared. `--naive` is what the script calls itself with,
-without oneDNN.
+Everything is measured side by side in rounds, and medians are compared; the naive layout is naive_layout.py's.
 """
 
 import os
 import sys
 
 sys.path.pop(0)  # this folder, whose training.py would stand before the package
-NAIVE = "--naive" in sys.argv
-os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0" if NAIVE else "1"
+os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import statistics
@@ -24,7 +22,6 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
-from keras import layers
 from rich.console import Console
 from rich.table import Table
 
@@ -148,37 +145,6 @@ def torch_encoder(width, precision):
     return step
 
 
-def vgg_trunk(images, width, norm):
-    """The naive trunk of the same depth: two convolutions of full width at every resolution, then pooling."""
-    x = images
-    for stage, filters in enumerate((32, 64, 128)):
-        for i in range(2):
-            x = layers.LeakyReLU(negative_slope=0.1)(networks._convolution(x, filters, norm, f"naive{stage}_{i}"))
-        x = layers.MaxPooling2D(name=f"naive{stage}_pool")(x)
-    return layers.Flatten(name="features")(x)
-
-
-def naive_generator(image_shape, num_classes, noise_dim=64, width=16, norm="batch"):
-    """The naive generator: upsample, then convolve at the finer resolution."""
-    noise, labels = keras.Input((noise_dim,), name="noise"), keras.Input((num_classes,), name="labels")
-    x = layers.Reshape((4, 4, 128))(layers.Dense(2048)(layers.Concatenate()([noise, labels])))
-    for level, filters in enumerate((128, 64, 32)):
-        x = layers.UpSampling2D(name=f"up{level}")(x)
-        x = layers.LeakyReLU(negative_slope=0.1)(networks._convolution(x, filters, norm, f"naive{level}"))
-    image = layers.Conv2D(3, 3, padding="same", activation="tanh", name="image")(x)
-    return keras.Model([noise, labels], image, name="generator")
-
-
-def naive_layout():
-    """Print the seconds of a step of the naive layout, XLA without oneDNN, every image a triplet's."""
-    networks.small_trunk, model_module.build_generator = vgg_trunk, naive_generator
-    model = dsh.DSHGAN(num_bits=48, num_classes=10, image_shape=SHAPE, adversary="own")
-    model.compile(objective=dsh.Objective.paper())
-    batch = next(iter(dsh.data.triplets(fake_splits(), BATCH)))
-    step = tf.function(model.train_step, jit_compile=True)
-    print(seconds_of({"naive": lambda: step(batch)["encoder_loss"].numpy()}, repeats=1)["naive"])
-
-
 def overhead(splits, rounds=15, steps=20):
     """Shares of a step that watchdogs and a checkpoint every 100 steps cost, each as median and quartiles.
 
@@ -246,7 +212,8 @@ def main():
         ("no synthetic images", {"synthetic": False}), ("no GAN", {"gan": False}),
     ):  # fmt: skip
         models[name], works[name] = step_of(splits, **arguments)
-    naive = subprocess.run([sys.executable, __file__, "--naive"], capture_output=True, text=True, check=True).stdout
+    naive = [sys.executable, str(Path(__file__).with_name("naive_layout.py"))]
+    naive = subprocess.run(naive, capture_output=True, text=True, check=True).stdout
     taken = seconds_of(works) | {"naive layout": float(naive.split()[-1])}
     flops = {name: count_step_flops(model, BATCH) / 1e9 for name, model in models.items()}
     triplets = {name: BATCH // model.objective.anchor_stride for name, model in models.items() if model.generator}
@@ -271,4 +238,4 @@ def main():
 
 
 if __name__ == "__main__":
-    naive_layout() if NAIVE else main()
+    main()

@@ -1,0 +1,71 @@
+"""The naive layout: a VGG-like trunk, a generator that upsamples before it convolves, every image an anchor.
+
+python benchmarks/naive_layout.py                                seconds of a step, XLA without oneDNN
+python benchmarks/naive_layout.py PRESET --workdir DIR [flags]   `dshgan-train` with these networks, for their MAP
+"""
+
+import os
+import statistics
+import sys
+import time
+
+sys.path.pop(0)  # this folder, whose training.py would stand before the package
+os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1" if sys.argv[1:] else "0"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+
+import dshgan_tf as dsh
+from dshgan_tf import model as model_module
+from dshgan_tf import networks
+from training import train
+
+BATCH, SHAPE, STEPS = 64, (32, 32, 3), 8
+
+
+def vgg_trunk(images, width, norm):
+    """Two convolutions of full width at every resolution, then pooling: as deep as ours."""
+    x = images
+    for stage, filters in enumerate((32, 64, 128)):
+        for i in range(2):
+            x = layers.LeakyReLU(negative_slope=0.1)(networks._convolution(x, filters, norm, f"naive{stage}_{i}"))
+        x = layers.MaxPooling2D(name=f"naive{stage}_pool")(x)
+    return layers.Flatten(name="features")(x)
+
+
+def upsampling_generator(image_shape, num_classes, noise_dim=64, width=16, norm="batch"):
+    """Upsample, then convolve at the finer resolution."""
+    noise, labels = keras.Input((noise_dim,), name="noise"), keras.Input((num_classes,), name="labels")
+    x = layers.Reshape((4, 4, 128))(layers.Dense(2048)(layers.Concatenate()([noise, labels])))
+    for level, filters in enumerate((128, 64, 32)):
+        x = layers.UpSampling2D(name=f"up{level}")(x)
+        x = layers.LeakyReLU(negative_slope=0.1)(networks._convolution(x, filters, norm, f"naive{level}"))
+    image = layers.Conv2D(3, 3, padding="same", activation="tanh", dtype="float32", name="image")(x)
+    return keras.Model([noise, labels], image, name="generator")
+
+
+def seconds_of_a_step():
+    """Median seconds of a step of the published objective."""
+    labels = np.arange(6000) % 10
+    pixels = np.random.default_rng(0).integers(0, 256, (len(labels), *SHAPE), np.uint8)
+    splits = dsh.data.from_arrays(pixels, labels, labels_per_class=50)
+    model = dsh.DSHGAN(num_bits=48, num_classes=10, image_shape=SHAPE, adversary="own")
+    model.compile(objective=dsh.Objective.paper())
+    batch = next(iter(dsh.data.triplets(splits, BATCH)))
+    step = tf.function(model.train_step, jit_compile=True)
+    taken = []
+    for _ in range(1 + STEPS):
+        start = time.perf_counter()
+        step(batch)["encoder_loss"].numpy()
+        taken.append(time.perf_counter() - start)
+    return statistics.median(taken[1:])
+
+
+if __name__ == "__main__":
+    networks.small_trunk, model_module.build_generator = vgg_trunk, upsampling_generator
+    if sys.argv[1:]:
+        sys.exit(train.main())
+    print(seconds_of_a_step())
