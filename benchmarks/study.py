@@ -10,6 +10,7 @@ cores. A study that was stopped goes on where it was.
 import argparse
 import dataclasses
 import functools
+import json
 import os
 import queue
 import subprocess
@@ -18,8 +19,13 @@ from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatch
 from pathlib import Path
 
+if __name__ == "__main__":
+    sys.path.pop(0)  # this folder, whose training.py would stand before the package
+
 from rich.console import Console
 from rich.progress import track
+
+from training.train import parse
 
 GAN_AND_RIVALS = {"default": (), "no_synthetic": ("--no-synthetic",), "no_gan": ("--no-gan",)}
 FAST = ("--precision", "mixed_bfloat16")
@@ -87,10 +93,21 @@ def command_of(row, seed, workdir):
     return ["dshgan-train", *row, "--seed", str(seed), "--workdir", str(workdir)]
 
 
+def is_done(row, seed, workdir):
+    """Whether the run is there; one that another recipe made, a run of an older version, is refused."""
+    if not (workdir / "results.json").exists():
+        return False
+    config, _ = parse(command_of(row, seed, workdir)[1:])
+    wanted = json.loads(json.dumps(dataclasses.asdict(config)))
+    if json.loads((workdir / "config.json").read_text()) != wanted:
+        raise SystemExit(f"{workdir} was made with other settings than this row has now; move it away")
+    return True
+
+
 def train(study, folder, cores):
     """Train what is missing; return the folders of all runs."""
     jobs = {folder / f"{name}_{seed}": (row, seed) for seed in study.seeds for name, row in study.rows.items()}
-    waiting = {workdir: job for workdir, job in jobs.items() if not (workdir / "results.json").exists()}
+    waiting = {workdir: job for workdir, job in jobs.items() if not is_done(*job, workdir)}
     free = queue.Queue()
     for core in cores:
         free.put(core)
@@ -146,5 +163,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.path.pop(0)  # this folder, whose training.py would stand before the package
     main()

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from dshgan_tf.config import Objective, RunConfig
-from training.comparison import Entry, Setting, group, method_of, paired_difference, variant_of
+from training.comparison import Entry, Setting, departures, group, method_of, paired_difference, variant_of
 from training.comparison_plots import _colour, map_over_labels
+from training.presets import get_preset
 from training.tables import results_sheet, shift_sheet
 
 SETTING = Setting("digits", "digits", 32, 1, 1200)
@@ -37,6 +38,16 @@ def test_methods_are_named_by_what_differs():
     assert method_of({"gan": True, "synthetic": False}) == "no synthetic images"
     assert method_of({"gan": False, "synthetic": False}) == "without GAN"
     assert method_of(run | {"unlabeled": False}) == "with GAN, no unlabelled images"
+
+
+def test_runs_of_the_paper_at_other_rates_are_told_apart():
+    paper = get_preset("digits_paper")
+    assert departures(paper) == departures(RunConfig()) == []
+    assert departures(dataclasses.replace(paper, encoder_learning_rate=0.004)) == ["encoder_learning_rate 0.004"]
+    assert departures(dataclasses.replace(paper, adversary="classes")) == ["adversary classes"]
+    assert departures(RunConfig(generator_learning_rate=0.01)) == ["generator_learning_rate 0.01"]
+    assert departures(RunConfig(generator_learning_rate=0.01, synthetic=False)) == []  # there is no generator
+    assert departures(RunConfig(encoder_learning_rate=0.01)) == []  # bears on every method: `variant_of` names it
 
 
 def test_the_table_has_means_deviations_and_paired_gains():

@@ -1,5 +1,6 @@
 """The rows of the results page are commands that exist, and no two of a study are the same run."""
 
+import json
 import runpy
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import pytest
 
 from training.train import parse
 
-STUDIES = runpy.run_path(str(Path(__file__).parent.parent / "benchmarks" / "study.py"))["STUDIES"]
+STUDY = runpy.run_path(str(Path(__file__).parent.parent / "benchmarks" / "study.py"))
+STUDIES = STUDY["STUDIES"]
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -26,3 +28,18 @@ def test_the_rivals_of_a_budget_share_all_but_the_method():
     for field in ("labels_per_class", "steps", "batch_size", "precision", "width", "encoder_learning_rate"):
         assert getattr(default, field) == getattr(rival, field) == getattr(baseline, field)
     assert default.labels_per_class == 50 and default.steps == 1000
+
+
+def test_a_run_of_an_older_recipe_is_not_taken_for_the_row(tmp_path):
+    is_done, row = STUDY["is_done"], STUDIES["digits-labels"].rows["default_2"]
+    assert not is_done(row, 3, tmp_path)
+    config, _ = parse([*row, "--seed", "3", "--workdir", "run"])
+    config.save(tmp_path / "config.json")
+    assert not is_done(row, 3, tmp_path)  # begun, not finished
+    (tmp_path / "results.json").write_text("{}")
+    assert is_done(row, 3, tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    del config["objective"]["by_knowledge"]  # a field that its version had not
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(SystemExit, match="other settings"):
+        is_done(row, 3, tmp_path)

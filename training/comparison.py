@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from dshgan_tf.config import Objective, RunConfig
+from training.presets import PUBLISHED
 
 WITHOUT_GAN, WITH_GAN, NO_SYNTHETIC, PAPER = "without GAN", "with GAN", "no synthetic images", "paper"
 
@@ -119,6 +120,17 @@ def variant_of(config: RunConfig) -> str:
     return ", ".join(f"{name} {getattr(config, name)}" for name in changed)
 
 
+def departures(config: RunConfig) -> list[str]:
+    """What a run changes of its method, but the objective, which `method_of` names."""
+    default = RunConfig()
+    usual = {name: getattr(default, name) for name in ("adversary", "generator_learning_rate")}
+    if config.objective == Objective.paper():
+        usual = PUBLISHED  # the encoder's rate too, which `variant_of` leaves to the method
+    if not (config.gan and config.synthetic):
+        usual = {name: value for name, value in usual.items() if name == "encoder_learning_rate"}
+    return [f"{name} {getattr(config, name)}" for name, value in usual.items() if getattr(config, name) != value]
+
+
 def read_entries(workdir: Path) -> list[Entry]:
     """Read a finished run and, where they were evaluated, its baselines and its shifted queries.
 
@@ -132,12 +144,7 @@ def read_entries(workdir: Path) -> list[Entry]:
     config = RunConfig.load(workdir / "config.json")
     named = {field.name: results[field.name] for field in dataclasses.fields(Setting) if field.name != "variant"}
     setting = Setting(**named, variant=variant_of(config))
-    method, seed = method_of(results), results["seed"]
-    makes_images = config.gan and config.synthetic and method != PAPER
-    if makes_images and config.generator_learning_rate != RunConfig().generator_learning_rate:
-        method += f", generator_learning_rate {config.generator_learning_rate}"
-    if method == WITH_GAN and config.adversary != RunConfig().adversary:
-        method += f", adversary {config.adversary}"
+    method, seed = ", ".join([method_of(results), *departures(config)]), results["seed"]
     shift = workdir / "shift.json"
     entries = [
         Entry(
