@@ -118,7 +118,10 @@ def train(study, folder, cores):
             with open(folder / f"{workdir.name}.log", "w") as log:
                 program = [str(Path(sys.executable).parent / command[0]), *command[1:]]
                 pinned = functools.partial(os.sched_setaffinity, 0, {core})
-                subprocess.run(program, stdout=log, stderr=subprocess.STDOUT, check=True, preexec_fn=pinned)
+                done = subprocess.run(program, stdout=log, stderr=subprocess.STDOUT, preexec_fn=pinned, check=False)
+            if done.returncode:
+                said = Path(log.name).read_text().splitlines()[-1:]
+                raise SystemExit(f"{workdir.name} failed ({' '.join(said)}); its log is {log.name}")
         finally:
             free.put(core)
 

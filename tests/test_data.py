@@ -194,9 +194,16 @@ def test_fewer_unlabelled_images_than_a_batch_are_repeated():
     labeled, unlabeled, _ = order.batch(1)
     assert order.steps_per_epoch == 1
     assert sorted(np.bincount(labeled)) == [1] * 6 + [2] * 3 and sorted(np.bincount(unlabeled)) == [2, 2, 2, 3, 3]
-    for batch_size in (0, 15):
-        with pytest.raises(ValueError, match=f"batch_size must be 1..14, .*got {batch_size}"):
-            TripletOrder(np.eye(9, dtype=np.float32), num_unlabeled=5, batch_size=batch_size, seed=0)
+    with pytest.raises(ValueError, match="batch_size must be 1..14, .*got 15"):
+        TripletOrder(np.eye(9, dtype=np.float32), num_unlabeled=5, batch_size=15, seed=0)
+
+
+def test_few_labelled_images_without_unlabelled_ones_fill_a_batch():
+    order = TripletOrder(np.eye(5, dtype=np.float32), num_unlabeled=0, batch_size=12, seed=0)
+    labeled, unlabeled, _ = order.batch(3)
+    assert sorted(np.bincount(labeled)) == [2, 2, 2, 3, 3] and (labeled == unlabeled).all()
+    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
+        TripletOrder(np.eye(5, dtype=np.float32), num_unlabeled=0, batch_size=0, seed=0)
 
 
 def test_rows_by_names(digits):

@@ -17,7 +17,7 @@ class TripletOrder:
     """Which images make batch t, and which labels their negatives have.
 
     An epoch is one pass over the unlabelled images (over the labelled ones where there are none), or one batch where
-    they are fewer; the labelled ones are repeated, each time in a new order.
+    they are fewer; the labelled ones are repeated, each time in a new order, within a batch too where they are few.
 
     Args:
         label_rows: (n, L) float32 multi-hot rows of the labelled images.
@@ -28,14 +28,16 @@ class TripletOrder:
             as often as any other, so that rare ones are repeated; labels that occur together still come together.
 
     Raises:
-        ValueError: batch_size below 1 or above the number of images, or another sampling.
+        ValueError: batch_size below 1, or above the number of images where some are unlabelled, or another sampling.
     """
 
     def __init__(
         self, label_rows: np.ndarray, num_unlabeled: int, batch_size: int, seed: int, sampling: str = "uniform"
     ) -> None:
         most = len(label_rows) + num_unlabeled
-        if not 1 <= batch_size <= most:
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        if num_unlabeled and batch_size > most:
             raise ValueError(f"batch_size must be 1..{most}, which is all images that train, got {batch_size}")
         if sampling not in ("uniform", "balanced"):
             raise ValueError(f"sampling must be 'uniform' or 'balanced', got {sampling!r}")
@@ -131,7 +133,7 @@ def triplets(
         `label_frequency` (B, L) float32, in every row how frequent the labels are among all labelled images.
 
     Raises:
-        ValueError: batch_size below 1 or above the number of images, first_step negative.
+        ValueError: batch_size below 1, or above the number of images where some are unlabelled; first_step negative.
     """
     if first_step < 0:
         raise ValueError(f"first_step must be at least 0, got {first_step}")
