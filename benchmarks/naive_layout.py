@@ -1,7 +1,10 @@
-"""The naive layout: a VGG-like trunk, a generator that upsamples before it convolves, every image an anchor.
+"""The naive layout for images of 32 x 32 x 3: a VGG-like trunk, and a generator that upsamples before it convolves.
 
-python benchmarks/naive_layout.py                                seconds of a step, XLA without oneDNN
-python benchmarks/naive_layout.py PRESET --workdir DIR [flags]   `dshgan-train` with these networks, for their MAP
+    python benchmarks/naive_layout.py                seconds of a step of the published objective, XLA without oneDNN
+    python benchmarks/naive_layout.py cifar10_paper --labels-per-class 50 --steps 1000 --workdir DIR     its MAP
+
+The second is `dshgan-train` with these networks. Its workdir does not say so, and nothing but this script can read the
+model back: keep it apart from others.
 """
 
 import os
@@ -27,7 +30,7 @@ BATCH, SHAPE, STEPS = 64, (32, 32, 3), 8
 
 
 def vgg_trunk(images, width, norm):
-    """Two convolutions of full width at every resolution, then pooling: as deep as ours."""
+    """Two convolutions of full width at every resolution, then pooling."""
     x = images
     for stage, filters in enumerate((32, 64, 128)):
         for i in range(2):
@@ -38,6 +41,8 @@ def vgg_trunk(images, width, norm):
 
 def upsampling_generator(image_shape, num_classes, noise_dim=64, width=16, norm="batch"):
     """Upsample, then convolve at the finer resolution."""
+    if tuple(image_shape) != SHAPE:
+        raise ValueError(f"the naive layout makes images of {SHAPE}, got {image_shape}; take a preset of CIFAR-10")
     noise, labels = keras.Input((noise_dim,), name="noise"), keras.Input((num_classes,), name="labels")
     x = layers.Reshape((4, 4, 128))(layers.Dense(2048)(layers.Concatenate()([noise, labels])))
     for level, filters in enumerate((128, 64, 32)):

@@ -103,8 +103,8 @@ def is_done(row, seed, workdir):
     if not (workdir / "results.json").exists():
         return False
     config, _ = parse(command_of(row, seed, workdir)[1:])
-    wanted = json.loads(json.dumps(dataclasses.asdict(config)))
-    if json.loads((workdir / "config.json").read_text()) != wanted:
+    wanted, made = json.loads(json.dumps(dataclasses.asdict(config))), workdir / "config.json"
+    if not made.exists() or json.loads(made.read_text()) != wanted:
         raise SystemExit(f"{workdir} was made with other settings than this row has now; move it away")
     return True
 
@@ -124,16 +124,24 @@ def train(study, folder, cores):
                 program = [str(Path(sys.executable).parent / command[0]), *command[1:]]
                 pinned = functools.partial(os.sched_setaffinity, 0, {core})
                 done = subprocess.run(program, stdout=log, stderr=subprocess.STDOUT, preexec_fn=pinned, check=False)
-            if done.returncode:
-                said = Path(log.name).read_text().splitlines()[-1:]
-                raise SystemExit(f"{workdir.name} failed ({' '.join(said)}); its log is {log.name}")
+            return f"{log.name} ended with {done.returncode}" if done.returncode else None
         finally:
             free.put(core)
 
     with ThreadPoolExecutor(len(cores)) as pool:
-        for _ in track(pool.map(run, waiting), "training", total=len(waiting)):
-            pass
+        failed = list(filter(None, track(pool.map(run, waiting), "training", total=len(waiting))))
+    if failed:
+        raise SystemExit(
+            "\n".join([f"{len(failed)} of {len(waiting)} runs failed; the same command tries again:", *failed])
+        )
     return list(jobs)
+
+
+def finished(study, folder):
+    """The folders of all runs of a study that are done, whatever was asked for this time."""
+    runs = sorted(path.parent for path in folder.glob("*/results.json"))
+    rows = [(study.rows.get(run.name.rpartition("_")[0]), run.name.rpartition("_")[2], run) for run in runs]
+    return [run for row, seed, run in rows if row is not None and is_done(row, seed, run)]
 
 
 def main():
@@ -157,17 +165,18 @@ def main():
     rows = {n: row for n, row in study.rows.items() if any(fnmatch(n, pattern) for pattern in chosen)}
     if not rows:
         parser.error(f"no row of {options.study} is named {' or '.join(chosen)}; they are {', '.join(study.rows)}")
-    study = dataclasses.replace(study, rows=rows, seeds=tuple(options.seeds or study.seeds))
     folder = options.workdir / options.study
     folder.mkdir(parents=True, exist_ok=True)
-    workdirs = train(study, folder, options.cores)
+    workdirs = train(
+        dataclasses.replace(study, rows=rows, seeds=tuple(options.seeds or study.seeds)), folder, options.cores
+    )
     from training.evaluate import compare, evaluate_workdir
 
     if study.shift:
         for workdir in workdirs:
             if not (workdir / "shift.json").exists():
                 evaluate_workdir(workdir, shift=True)
-    compare(sorted(path.parent for path in folder.glob("*/results.json")), folder, console)
+    compare(finished(study, folder), folder, console)
 
 
 if __name__ == "__main__":

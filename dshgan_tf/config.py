@@ -22,7 +22,8 @@ def _require(condition: bool, message: str) -> None:
 class Objective:
     """What the encoder and the generator minimise: weights, margin, ramps.
 
-    The defaults are the default recipe; `Objective.paper()` is the published objective to the letter.
+    The defaults are the default recipe; `Objective.paper()` is the published objective (README, What differs from the
+    paper).
 
     Args:
         generator_loss: "saturating" (the paper's: minimise log(1 - P(real))) or "non_saturating" (-log P(real)).

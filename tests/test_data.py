@@ -204,6 +204,8 @@ def test_few_labelled_images_without_unlabelled_ones_fill_a_batch():
     assert sorted(np.bincount(labeled)) == [2, 2, 2, 3, 3] and (labeled == unlabeled).all()
     with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
         TripletOrder(np.eye(5, dtype=np.float32), num_unlabeled=0, batch_size=0, seed=0)
+    with pytest.raises(ValueError, match="no labelled images"):
+        TripletOrder(np.zeros((0, 5), np.float32), num_unlabeled=0, batch_size=4, seed=0)
 
 
 def test_rows_by_names(digits):

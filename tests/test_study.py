@@ -1,6 +1,8 @@
 """The rows of the results page are commands that exist, and no two of a study are the same run."""
 
+import dataclasses
 import json
+import os
 import runpy
 from pathlib import Path
 
@@ -43,3 +45,22 @@ def test_a_run_of_an_older_recipe_is_not_taken_for_the_row(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(SystemExit, match="other settings"):
         is_done(row, 3, tmp_path)
+
+
+def test_all_finished_runs_of_a_study_are_compared(tmp_path):
+    study = STUDIES["digits-labels"]
+    for name in ("default_2_3", "paper_10_0", "elsewhere_0"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "results.json").write_text("{}")
+        row, _, seed = name.rpartition("_")
+        arguments = study.rows.get(row, ("digits",))
+        parse([*arguments, "--seed", seed, "--workdir", "run"])[0].save(tmp_path / name / "config.json")
+    (tmp_path / "default_2_4").mkdir()  # begun
+    assert [run.name for run in STUDY["finished"](study, tmp_path)] == ["default_2_3", "paper_10_0"]
+
+
+def test_a_failed_run_is_told_and_the_others_go_on(tmp_path, capsys):
+    study = dataclasses.replace(STUDIES["digits-labels"], rows={"odd": ("digits", "--steps", "-1")}, seeds=(0, 1))
+    with pytest.raises(SystemExit, match="(?s)2 of 2 runs failed.*odd_0.log ended with 2.*odd_1.log"):
+        STUDY["train"](study, tmp_path, sorted(os.sched_getaffinity(0)))
+    assert "steps must" in (tmp_path / "odd_1.log").read_text()

@@ -90,6 +90,12 @@ class Difference:
         return f"{self.mean:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
 
 
+def is_paper(results: dict[str, Any]) -> bool:
+    """Whether a run minimised the published objective; fields that its version had not are the paper's."""
+    paper = dataclasses.asdict(Objective.paper())
+    return paper | results.get("objective", dataclasses.asdict(Objective())) == paper
+
+
 def method_of(results: dict[str, Any]) -> str:
     """Name the method of a run: with or without GAN, the paper's, and what its objective changes."""
     if not results["gan"]:
@@ -97,10 +103,10 @@ def method_of(results: dict[str, Any]) -> str:
     else:
         method = WITH_GAN if results["synthetic"] else NO_SYNTHETIC
         method += "" if results.get("unlabeled", True) else ", no unlabelled images"
-    objective = results.get("objective", dataclasses.asdict(Objective()))
-    if dataclasses.asdict(Objective.paper()) | objective == dataclasses.asdict(Objective.paper()):
+    if is_paper(results):
         return PAPER if method == WITH_GAN else f"{PAPER}, {method}"
     default = dataclasses.asdict(Objective())
+    objective = results.get("objective", default)
     changes = [f"{name} {value}" for name, value in objective.items() if value != default.get(name)]
     return ", ".join([method, *changes])
 
@@ -142,6 +148,8 @@ def read_entries(workdir: Path) -> list[Entry]:
     """
     results = json.loads((workdir / "results.json").read_text())
     config = RunConfig.load(workdir / "config.json")
+    if is_paper(results):
+        config = dataclasses.replace(config, objective=Objective.paper())
     named = {field.name: results[field.name] for field in dataclasses.fields(Setting) if field.name != "variant"}
     setting = Setting(**named, variant=variant_of(config))
     method, seed = ", ".join([method_of(results), *departures(config)]), results["seed"]

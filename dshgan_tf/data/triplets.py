@@ -28,15 +28,19 @@ class TripletOrder:
             as often as any other, so that rare ones are repeated; labels that occur together still come together.
 
     Raises:
-        ValueError: batch_size below 1, or above the number of images where some are unlabelled, or another sampling.
+        ValueError: no labelled image, batch_size below 1, or above the number of images where some are unlabelled, or
+            another sampling.
     """
 
     def __init__(
         self, label_rows: np.ndarray, num_unlabeled: int, batch_size: int, seed: int, sampling: str = "uniform"
     ) -> None:
         most = len(label_rows) + num_unlabeled
+        if not len(label_rows):
+            raise ValueError("there are no labelled images, so no triplets; give some a label")
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        # More than all images is a slip, but where a few labelled ones are all that there is they fill a batch.
         if num_unlabeled and batch_size > most:
             raise ValueError(f"batch_size must be 1..{most}, which is all images that train, got {batch_size}")
         if sampling not in ("uniform", "balanced"):
