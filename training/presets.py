@@ -29,8 +29,8 @@ DIGITS = RunConfig(preset="digits", dataset="digits", num_bits=32, steps=2400)
 DIGITS_PAPER = _published(DIGITS)
 
 # TFDS_DATA_DIR=<TFDS folder> dshgan-train cifar10 --workdir runs/cifar10
-# With --precision mixed_bfloat16 500 seconds on one core, MAP@all 0.585, mean of seeds 0 to 2; 0.568 with --no-gan, 0.587
-# with --no-synthetic. Longer runs, in docs/results.md: 0.735 with 5,000 labels, 0.906 with all.
+# With --precision mixed_bfloat16 500 seconds on one core, MAP@all 0.585, mean of seeds 0 to 2; 0.568 with --no-gan,
+# 0.587 with --no-synthetic. Longer runs, in docs/results.md: 0.735 with 5,000 labels, 0.906 with all.
 CIFAR10 = RunConfig(preset="cifar10", dataset="cifar10", num_bits=48, steps=2500)
 
 # TFDS_DATA_DIR=<TFDS folder> dshgan-train cifar10_paper --workdir runs/cifar10_paper
