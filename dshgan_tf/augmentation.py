@@ -13,12 +13,14 @@ from typing import Any
 
 from keras import ops
 
+from dshgan_tf.preprocessing import HALF_RANGE
+
 # Random numbers an image: shift y, shift x, zoom y, zoom x, mirror, slant; three of `recolour`, three of `cut`.
 NUM_DRAWS = 12
 MAX_SHIFT = 1 / 8  # of the side
 MAX_ZOOM = 0.1
 MAX_SLANT = 0.25  # pixels sideways a pixel down
-MAX_BRIGHTNESS = 0.4  # of the range from -1 to 1
+MAX_BRIGHTNESS = 0.2 * 255  # pixel values more or less
 MAX_CONTRAST = 0.5  # more or less
 MAX_SATURATION = 1.0  # more or less
 MAX_HOLE = 0.5  # of the side
@@ -71,11 +73,11 @@ def recolour(images: Any, draws: Any) -> Any:
     """Change brightness, contrast and (colour images) saturation.
 
     Args:
-        images: (B, H, W, C) float in [-1, 1].
+        images: (B, H, W, C) float, 0..255.
         draws: (B, 12) float, uniform in [0, 1); three of the last six are used.
 
     Returns:
-        (B, H, W, C) in [-1, 1], the same dtype; differentiable in `images`.
+        (B, H, W, C) in 0..255, the same dtype; differentiable in `images`.
     """
     brightness, contrast, saturation = (ops.cast(draws, images.dtype)[:, i, None, None, None] for i in (6, 7, 8))
     images = images + MAX_BRIGHTNESS * (2 * brightness - 1)
@@ -84,18 +86,18 @@ def recolour(images: Any, draws: Any) -> Any:
     if images.shape[3] == 3:
         grey = ops.mean(images, axis=3, keepdims=True)
         images = (images - grey) * (1 + MAX_SATURATION * (2 * saturation - 1)) + grey
-    return ops.clip(images, -1.0, 1.0)
+    return ops.clip(images, 0.0, 255.0)
 
 
 def cut(images: Any, draws: Any) -> Any:
     """Paint a grey rectangle somewhere. Not for images with several labels: it may hide one of them.
 
     Args:
-        images: (B, H, W, C) float in [-1, 1].
+        images: (B, H, W, C) float, 0..255.
         draws: (B, 12) float, uniform in [0, 1); the last three are used.
 
     Returns:
-        (B, H, W, C) in [-1, 1], the same dtype; differentiable in `images`.
+        (B, H, W, C) in 0..255, the same dtype; differentiable in `images`.
     """
     side, row, column = (ops.cast(draws, images.dtype)[:, i, None, None, None] for i in (9, 10, 11))
     covered = 1.0
@@ -105,4 +107,4 @@ def cut(images: Any, draws: Any) -> Any:
         shape[axis] = size
         places = ops.reshape((ops.cast(ops.arange(size), images.dtype) + 0.5) / size, shape)
         covered = covered * ops.cast(ops.abs(places - centre) < MAX_HOLE * side / 2, images.dtype)
-    return images * (1 - covered)
+    return images * (1 - covered) + HALF_RANGE * covered

@@ -14,12 +14,13 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from dshgan_tf.errors import InputError
 from dshgan_tf.normalization import FusedBatchNormalization
 
 
 @keras.saving.register_keras_serializable(package="dshgan_tf")
 class ApplicationInput(layers.Layer):
-    """Turn [-1, 1] into what a `keras.applications` model expects: its own preprocessing, on RGB 0..255.
+    """Turn pixels, 0..255, into what a `keras.applications` model expects: its own preprocessing, on RGB.
 
     Args:
         module: name of the module under `keras.applications`, for example "resnet_v2".
@@ -34,7 +35,7 @@ class ApplicationInput(layers.Layer):
         """Return (B, H, W, 3) in the backbone's range."""
         if images.shape[-1] == 1:
             images = ops.repeat(images, 3, axis=-1)
-        return getattr(keras.applications, self.module).preprocess_input((images + 1.0) * 127.5)
+        return getattr(keras.applications, self.module).preprocess_input(images)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
@@ -42,12 +43,12 @@ class ApplicationInput(layers.Layer):
 
 
 def application_trunk(
-    images: Any, name: str, weights: str | None, trained_layers: int | None = None, norm: str = "sync_batch"
+    pixels: Any, name: str, weights: str | None, trained_layers: int | None = None, norm: str = "sync_batch"
 ) -> Any:
     """Trunk by the name of a `keras.applications` model.
 
     Args:
-        images: (B, H, W, C) symbolic input in [-1, 1].
+        pixels: (B, H, W, C) symbolic input, 0..255.
         name: for example "MobileNetV2"; the model's own preprocessing is applied.
         weights: None (random), "imagenet" (downloaded by Keras) or the path of a file, `.weights.h5` or `.keras`.
         trained_layers: how many of its last layers with weights train; None for all.
@@ -62,16 +63,16 @@ def application_trunk(
     build = getattr(keras.applications, name, None)
     if not callable(build):
         known = sorted(n for n in dir(keras.applications) if n[0].isupper())
-        raise ValueError(f"unknown backbone {name!r}; use 'small' or one of keras.applications: {', '.join(known)}")
+        raise InputError(f"unknown backbone {name!r}; use 'small' or one of keras.applications: {', '.join(known)}")
     module = build.__module__.rsplit(".", 1)[-1]
     try:
-        backbone = build(include_top=False, weights=weights, input_shape=(*images.shape[1:3], 3), pooling="avg")
+        backbone = build(include_top=False, weights=weights, input_shape=(*pixels.shape[1:3], 3), pooling="avg")
     except Exception as error:  # Keras raises whatever a size or a file makes it stumble over
-        size = "x".join(map(str, images.shape[1:3]))
-        raise ValueError(f"cannot build backbone {name!r} for {size} pixels, weights={weights!r}: {error}") from error
+        size = "x".join(map(str, pixels.shape[1:3]))
+        raise InputError(f"cannot build backbone {name!r} for {size} pixels, weights={weights!r}: {error}") from error
     backbone = adopt(backbone, norm)
     freeze(backbone, trained_layers)
-    return backbone(ApplicationInput(module, name="application_input")(images))
+    return backbone(ApplicationInput(module, name="application_input")(pixels))
 
 
 def describe_file(path: str | Path) -> dict[str, Any]:
@@ -90,15 +91,15 @@ def describe_file(path: str | Path) -> dict[str, Any]:
     try:
         backbone = keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises whatever a damaged file makes it stumble over
-        raise ValueError(f"cannot load backbone {path} ({error}); give a .keras file without Lambda layers") from error
+        raise InputError(f"cannot load backbone {path} ({error}); give a .keras file without Lambda layers") from error
     single = isinstance(backbone, keras.Model) and len(backbone.inputs) == len(backbone.outputs) == 1
     if not single or len(backbone.inputs[0].shape) != 4 or len(backbone.outputs[0].shape) not in (2, 4):
-        raise ValueError(f"backbone {path} must turn one image into one row or grid of features; cut its head off")
+        raise InputError(f"backbone {path} must turn one image into one row or grid of features; cut its head off")
     return keras.saving.serialize_keras_object(backbone)
 
 
 def file_trunk(
-    images: Any,
+    pixels: Any,
     description: dict[str, Any],
     weights: str | None,
     trained_layers: int | None = None,
@@ -107,7 +108,7 @@ def file_trunk(
     """Trunk by a model from a `.keras` file.
 
     Args:
-        images: (B, H, W, C) symbolic input in [-1, 1].
+        pixels: (B, H, W, C) symbolic input, 0..255.
         description: by `describe_file`.
         weights: the file, or None for random ones.
         trained_layers: how many of its last layers with weights train; None for all.
@@ -124,14 +125,12 @@ def file_trunk(
         backbone.load_weights(weights)
     backbone = adopt(backbone, norm)
     freeze(backbone, trained_layers)
-    pixels = layers.Rescaling(127.5, 127.5, name="backbone_pixels")(images)
     wanted = tuple(backbone.inputs[0].shape[1:])
-    if wanted[-1] == 3 and images.shape[-1] == 1:
+    given = tuple(pixels.shape[1:])
+    if wanted[-1] == 3 and given[-1] == 1:
         pixels = layers.Concatenate(name="backbone_channels")([pixels] * 3)
-    if any(side not in (None, given) for side, given in zip(wanted, pixels.shape[1:], strict=True)):
-        raise ValueError(
-            f"the backbone takes images of {wanted}, the data have {tuple(images.shape[1:])}; give --image-size"
-        )
+    if any(side not in (None, there) for side, there in zip(wanted, pixels.shape[1:], strict=True)):
+        raise InputError(f"the backbone takes images of {wanted}, the data have {given}; give --image-size")
     features = backbone(pixels)
     return features if len(features.shape) == 2 else layers.GlobalAveragePooling2D(name="backbone_pool")(features)
 
@@ -185,7 +184,7 @@ def freeze(backbone: keras.Model, trained_layers: int | None) -> None:
     every = list(_in_order(backbone))
     weighted = [place for place, layer in enumerate(every) if layer.trainable_variables]
     if not 0 <= trained_layers <= len(weighted):
-        raise ValueError(f"the backbone has {len(weighted)} layers with weights, got trained_layers={trained_layers}")
+        raise InputError(f"the backbone has {len(weighted)} layers with weights, got trained_layers={trained_layers}")
     first = weighted[len(weighted) - trained_layers] if trained_layers else len(every)
     for layer in every[:first]:
         layer.trainable = False

@@ -10,6 +10,8 @@ from typing import Any, Literal
 import keras
 from keras import ops
 
+from dshgan_tf.errors import InputError
+
 Distance = Literal["L2", "squared-L2", "angular"]
 DISTANCES = ("L2", "squared-L2", "angular")
 
@@ -29,7 +31,7 @@ def pairwise_distances(embeddings: Any, distance: Distance = "L2") -> Any:
         ValueError: another distance.
     """
     if distance not in DISTANCES:
-        raise ValueError(f"distance must be one of {', '.join(DISTANCES)}, got {distance!r}")
+        raise InputError(f"distance must be one of {', '.join(DISTANCES)}, got {distance!r}")
     if distance == "angular":
         unit = embeddings / ops.sqrt(ops.maximum(ops.sum(ops.square(embeddings), -1, keepdims=True), 1e-12))
         return ops.maximum(1 - ops.matmul(unit, ops.transpose(unit)), 0)
@@ -112,9 +114,9 @@ class _BatchLoss(keras.losses.Loss):
     def __init__(self, margin: float, distance: Distance, name: str) -> None:
         super().__init__(name=name, reduction="sum")
         if not margin > 0:
-            raise ValueError(f"margin must be positive, got {margin}")
+            raise InputError(f"margin must be positive, got {margin}")
         if distance not in DISTANCES:
-            raise ValueError(f"distance must be one of {', '.join(DISTANCES)}, got {distance!r}")
+            raise InputError(f"distance must be one of {', '.join(DISTANCES)}, got {distance!r}")
         self.margin, self.distance = margin, distance
 
     def get_config(self) -> dict[str, Any]:

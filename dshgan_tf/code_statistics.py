@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dshgan_tf.codes import binarise, check_codes, code_words, pack, unpack
+from dshgan_tf.errors import InputError
 
 ROWS = 1 << 16  # codes unpacked at once; sums of that many bits are exact in float32
 
@@ -37,7 +38,7 @@ def code_statistics(
     """
     codes = check_codes(codes, num_bits)
     if not len(codes):
-        raise ValueError("codes has no code in it, got 0 rows; pass at least one.")
+        raise InputError("codes has no code in it, got 0 rows; pass at least one.")
     ones, both = _bit_counts(codes, num_bits)
     share = ones / len(codes)
     _, counts = _distinct(codes)
@@ -53,7 +54,7 @@ def code_statistics(
     if relaxed_codes is not None:
         relaxed_codes = np.asarray(relaxed_codes)
         if relaxed_codes.shape != (len(codes), num_bits) or not np.array_equal(pack(binarise(relaxed_codes)), codes):
-            raise ValueError(
+            raise InputError(
                 f"relaxed_codes must be ({len(codes)}, {num_bits}) and give the codes at the threshold 0.5, got "
                 f"{relaxed_codes.shape}; pass the relaxed codes of the same images."
             )

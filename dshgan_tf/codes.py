@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dshgan_tf.errors import InputError
+
 if TYPE_CHECKING:
     import tensorflow as tf
 
@@ -27,7 +29,7 @@ def code_width(num_bits: int) -> int:
         ValueError: if ``num_bits`` is below 1 or no integer.
     """
     if isinstance(num_bits, bool) or not isinstance(num_bits, (int, np.integer)) or num_bits < 1:
-        raise ValueError(f"num_bits must be an integer of at least 1, got {num_bits!r}; pass the K of the codes.")
+        raise InputError(f"num_bits must be an integer of at least 1, got {num_bits!r}; pass the K of the codes.")
     return -(-int(num_bits) // 8)
 
 
@@ -48,15 +50,15 @@ def check_codes(codes: np.ndarray, num_bits: int, name: str = "codes") -> np.nda
     width = code_width(num_bits)
     codes = np.asarray(codes)
     if codes.dtype != np.uint8:
-        raise ValueError(f"{name} must be packed uint8, got dtype {codes.dtype}; pack bits with dshgan_tf.codes.pack.")
+        raise InputError(f"{name} must be packed uint8, got dtype {codes.dtype}; pack bits with dshgan_tf.codes.pack.")
     if codes.ndim != 2 or codes.shape[1] != width:
-        raise ValueError(
+        raise InputError(
             f"{name} must have shape (N, {width}) for num_bits={num_bits}, got {codes.shape}; "
             "pass the num_bits that the codes were packed with."
         )
     padding = 8 * width - num_bits
     if padding and np.any(codes[:, -1] & ((1 << padding) - 1)):
-        raise ValueError(
+        raise InputError(
             f"{name} must have {padding} zero padding bits at the end of the last byte for num_bits={num_bits}, "
             "got set ones; pass the num_bits that the codes were packed with, most significant bit first."
         )
@@ -77,9 +79,9 @@ def binarise(relaxed_codes: np.ndarray) -> np.ndarray:
     """
     relaxed_codes = np.asarray(relaxed_codes)
     if relaxed_codes.ndim != 2:
-        raise ValueError(f"relaxed_codes must have shape (N, K), got {relaxed_codes.shape}; add the missing axis.")
+        raise InputError(f"relaxed_codes must have shape (N, K), got {relaxed_codes.shape}; add the missing axis.")
     if not np.all((relaxed_codes >= 0) & (relaxed_codes <= 1)):
-        raise ValueError(
+        raise InputError(
             f"relaxed_codes must lie in [0, 1], got values from {relaxed_codes.min()} to {relaxed_codes.max()}; "
             "apply the hash stream's sigmoid first."
         )
@@ -104,9 +106,9 @@ def pack(bits: np.ndarray) -> np.ndarray:
     """
     bits = np.asarray(bits)
     if bits.ndim != 2 or bits.shape[1] < 1:
-        raise ValueError(f"bits must have shape (N, K) with K >= 1, got {bits.shape}; add the missing axis.")
+        raise InputError(f"bits must have shape (N, K) with K >= 1, got {bits.shape}; add the missing axis.")
     if bits.dtype != bool and not np.all((bits == 0) | (bits == 1)):
-        raise ValueError(
+        raise InputError(
             f"bits must be 0 or 1, got values from {bits.min()} to {bits.max()}; threshold relaxed codes with binarise."
         )
     return np.packbits(bits.astype(bool), axis=1, bitorder="big")
@@ -161,9 +163,9 @@ def hamming_distance(query_codes: np.ndarray, database_codes: np.ndarray) -> np.
     query_codes, database_codes = np.asarray(query_codes), np.asarray(database_codes)
     for name, codes in (("query_codes", query_codes), ("database_codes", database_codes)):
         if codes.dtype != np.uint8 or codes.ndim != 2:
-            raise ValueError(f"{name} must be (N, W) uint8, got {codes.shape} {codes.dtype}; pack bits with pack.")
+            raise InputError(f"{name} must be (N, W) uint8, got {codes.shape} {codes.dtype}; pack bits with pack.")
     if query_codes.shape[1] != database_codes.shape[1]:
-        raise ValueError(
+        raise InputError(
             f"query_codes and database_codes must have the same width, got {query_codes.shape[1]} and "
             f"{database_codes.shape[1]} bytes; encode both with the same model."
         )
@@ -192,7 +194,7 @@ def pack_tf(bits: tf.Tensor) -> tf.Tensor:
 
     bits = tf.convert_to_tensor(bits)
     if bits.shape.rank != 2 or not bits.shape[1]:
-        raise ValueError(f"bits must have shape (B, K) with a static K >= 1, got {bits.shape}; set the shape first.")
+        raise InputError(f"bits must have shape (B, K) with a static K >= 1, got {bits.shape}; set the shape first.")
     width = code_width(bits.shape[1])
     padded = tf.pad(tf.cast(bits, tf.int32), [[0, 0], [0, 8 * width - bits.shape[1]]])
     place_values = tf.constant([128, 64, 32, 16, 8, 4, 2, 1], tf.int32)

@@ -8,6 +8,7 @@ import typing
 from pathlib import Path
 from typing import Any, Literal
 
+from dshgan_tf.errors import InputError
 from dshgan_tf.files import write_json
 
 GeneratorLoss = Literal["saturating", "non_saturating"]
@@ -15,7 +16,7 @@ GeneratorLoss = Literal["saturating", "non_saturating"]
 
 def _require(condition: bool, message: str) -> None:
     if not condition:
-        raise ValueError(message)
+        raise InputError(message)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -299,18 +300,18 @@ class RunConfig:
         try:
             values = json.loads(Path(path).read_text())
         except (OSError, ValueError, RecursionError) as error:  # no JSON, or no text
-            raise ValueError(f"cannot read config {path}: {error}") from error
+            raise InputError(f"cannot read config {path}: {error}") from error
         if not isinstance(values, dict):
-            raise ValueError(f"config {path} must hold a JSON object, got {type(values).__name__}")
+            raise InputError(f"config {path} must hold a JSON object, got {type(values).__name__}")
         try:
             return cls(**_checked(cls, values | {"objective": _objective(values.get("objective", {}))}))
         except ValueError as error:
-            raise ValueError(f"{path}: {error}") from error
+            raise InputError(f"{path}: {error}") from error
 
 
 def _objective(values: Any) -> Objective:
     if not isinstance(values, dict):
-        raise ValueError(f"objective must be a JSON object, got {values!r}")
+        raise InputError(f"objective must be a JSON object, got {values!r}")
     return Objective(**_checked(Objective, values))
 
 
@@ -319,9 +320,9 @@ def _checked(cls: type, values: dict[str, Any]) -> dict[str, Any]:
     hints = typing.get_type_hints(cls)
     for name, value in values.items():
         if name not in hints:
-            raise ValueError(f"unknown field {name!r}; known are {', '.join(hints)}")
+            raise InputError(f"unknown field {name!r}; known are {', '.join(hints)}")
         if not _fits(value, hints[name]):
-            raise ValueError(f"field {name!r} must be {hints[name]}, got {value!r}")
+            raise InputError(f"field {name!r} must be {hints[name]}, got {value!r}")
     return values
 
 

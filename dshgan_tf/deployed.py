@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-import warnings
+import os
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -12,8 +13,11 @@ import tensorflow as tf
 from keras import ops
 
 from dshgan_tf import codes
-from dshgan_tf.data.splits import check_labels, multi_hot
-from dshgan_tf.preprocessing import check_images, to_network_range, to_pixels
+from dshgan_tf.data.labels import check_labels, multi_hot
+from dshgan_tf.errors import InputError
+from dshgan_tf.files import atomic_folder
+from dshgan_tf.image_batches import image_batches
+from dshgan_tf.preprocessing import to_uint8
 
 
 class Deployed:
@@ -30,7 +34,7 @@ class Deployed:
         """Run the deployed encoder on any number of images.
 
         Args:
-            images: (N, H, W, C) uint8, or float in 0..255; a sequence that decodes on slicing will do.
+            images: (N, H, W, C) uint8, or float in 0..255; see `image_batches` for the other forms.
             batch_size: images at a time.
 
         Returns:
@@ -40,21 +44,15 @@ class Deployed:
             ValueError: images that do not fit the model.
         """
         encoder = self._compiled_encoder()
-        if not len(images):
-            return {
+        parts: list[dict[str, np.ndarray]] = [
+            {
                 "relaxed_codes": np.zeros((0, self.num_bits), np.float32),
                 "class_logits": np.zeros((0, self.num_classes), np.float32),
                 "adversary_logits": np.zeros(0, np.float32),
             }
-        parts: list[dict[str, np.ndarray]] = []
-        for start in range(0, len(images), batch_size):
-            batch = check_images(images[start : start + batch_size], self.image_shape)
-            if start == 0 and batch.dtype != np.uint8 and batch.size and batch.max() <= 1:
-                warnings.warn(
-                    f"float images lie within 0..{batch.max():.3g}, but 0..255 is expected; multiply them by 255",
-                    stacklevel=3,
-                )
-            tensor = tf.convert_to_tensor(to_network_range(batch.astype(keras.config.floatx())))
+        ]
+        for batch in image_batches(images, self.image_shape, batch_size):
+            tensor = tf.convert_to_tensor(batch.astype(keras.config.floatx()))
             parts.append({name: value.numpy() for name, value in encoder(tensor).items()})
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
@@ -62,7 +60,8 @@ class Deployed:
         """Hash images with the deployed (averaged) weights.
 
         Args:
-            images: (N, H, W, C) uint8, or float in 0..255.
+            images: (N, H, W, C) array or tensor, uint8 or float in 0..255; a `tf.data.Dataset` of such images; or the
+                path of an image file, or several of them, which are converted and resized.
             batch_size: images at a time.
 
         Returns:
@@ -72,6 +71,32 @@ class Deployed:
             ValueError: images that do not fit the model.
         """
         return codes.pack(codes.binarise(self.predict_streams(images, batch_size)["relaxed_codes"]))
+
+    def export(
+        self, filepath: str | os.PathLike[str], format: str = "tf_saved_model", *, class_names: Any = None, **_: Any
+    ) -> None:
+        """Write the deployed encoder as a SavedModel with the signatures that serving offers.
+
+        Args:
+            filepath: folder to write; it must not exist, its parents are made.
+            format: "tf_saved_model"; `dshgan export` writes the LiteRT files.
+            class_names: L names that the signature `classify` answers with; None for the numbers.
+
+        Raises:
+            ValueError: another format, a folder that exists, or names that are not one a class.
+        """
+        from dshgan_tf.signatures import write_saved_model
+
+        target = Path(filepath)
+        if format != "tf_saved_model":
+            raise InputError(f"format must be 'tf_saved_model', got {format!r}; dshgan export writes the LiteRT files")
+        if target.exists():
+            raise InputError(f"{target} exists; choose a new folder, or delete it")
+        names = [str(i) for i in range(self.num_classes)] if class_names is None else list(class_names)
+        if len(names) != self.num_classes:
+            raise InputError(f"{len(names)} class_names for {self.num_classes} classes; give one a class")
+        with atomic_folder(target) as temporary:
+            write_saved_model(self, temporary, names)
 
     def generate(self, labels: Any, seed: int = 0) -> np.ndarray:
         """Make one synthetic image for each label.
@@ -87,8 +112,8 @@ class Deployed:
             ValueError: the model has no generator, or labels that do not fit.
         """
         if self.generator is None:
-            raise ValueError("this model has no generator (gan=False or synthetic=False); train one with both on")
+            raise InputError("this model has no generator (gan=False or synthetic=False); train one with both on")
         labels, _ = check_labels(labels, len(labels), self.num_classes)
         noise = keras.random.normal((len(labels), self.noise_dim), seed=seed)
         rows = tf.convert_to_tensor(multi_hot(labels, self.num_classes))
-        return to_pixels(ops.convert_to_numpy(self.generator([noise, rows], training=False)))
+        return to_uint8(ops.convert_to_numpy(self.generator([noise, rows], training=False)))

@@ -34,6 +34,26 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def atomic_folder(target: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield the path of a temporary folder beside `target` and rename it on success; parents are made.
+
+    Args:
+        target: folder to write; it must not exist, or be empty.
+
+    Yields:
+        The path to write to, where nothing is yet; it is removed when the block raises.
+    """
+    target = Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        yield temporary
+        os.rename(temporary, target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
 def write_json(target: str | os.PathLike[str], value: Any) -> None:
     """Write a value as JSON, atomically.
 

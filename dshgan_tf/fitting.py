@@ -8,6 +8,9 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from dshgan_tf.data.splits import splits_to_train
+from dshgan_tf.data.triplets import triplets
+from dshgan_tf.errors import InputError
 from dshgan_tf.schedules import WarmupLinearDecay
 
 
@@ -16,8 +19,11 @@ class Fitted:
 
     def fit(
         self,
-        x: tf.data.Dataset,
+        x: tf.data.Dataset | Any,
+        y: Any = None,
+        batch_size: int | None = None,
         epochs: int = 1,
+        *,
         initial_epoch: int = 0,
         steps_per_epoch: int | None = None,
         total_steps: int | None = None,
@@ -26,7 +32,9 @@ class Fitted:
         """Train; ramps and schedules span the total steps.
 
         Args:
-            x: batches from `dshgan_tf.data.triplets`.
+            x: batches from `dshgan_tf.data.triplets`; or images (N, H, W, C), uint8 or float in 0..255.
+            y: labels of these images, class ids (N,), -1 where unlabelled, or multi-hot (N, L), zeros where unlabelled.
+            batch_size: of images in arrays, labelled ones a step; None for 64, or all images where there are fewer.
             epochs: epoch at which the training ends.
             initial_epoch: epochs already done by this model.
             steps_per_epoch: None for the dataset's own length.
@@ -38,12 +46,18 @@ class Fitted:
             Keras' history.
 
         Raises:
-            ValueError: a dataset of unknown length without steps_per_epoch, or whose batches do not fit the model.
+            ValueError: a dataset of unknown length without steps_per_epoch, data that do not fit the model, or
+                validation data, for which `callbacks.RetrievalEvaluation` is there.
         """
+        if foreign := sorted({"validation_data", "validation_split", "sample_weight", "class_weight"} & set(kwargs)):
+            raise InputError(
+                f"fit does not take {', '.join(foreign)}; to validate give dsh.callbacks.RetrievalEvaluation(splits)"
+            )
+        x = self._as_batches(x, y, batch_size)
         cardinality = int(x.cardinality())
         if steps_per_epoch is None:
             if cardinality < 1:
-                raise ValueError(f"the dataset's length is unknown or infinite ({cardinality}); give steps_per_epoch")
+                raise InputError(f"the dataset's length is unknown or infinite ({cardinality}); give steps_per_epoch")
             steps_per_epoch = cardinality
         self._check_batches(x)
         if total_steps is None:
@@ -55,6 +69,20 @@ class Fitted:
         return super().fit(
             stream, epochs=epochs, initial_epoch=initial_epoch, steps_per_epoch=steps_per_epoch, **kwargs
         )
+
+    def _as_batches(self, x: Any, y: Any, batch_size: int | None) -> tf.data.Dataset:
+        """Return the training batches of a dataset, which is one already, or of arrays."""
+        if isinstance(x, tf.data.Dataset):
+            if y is not None or batch_size is not None:
+                raise InputError("a dataset has labels and batches of its own; leave y and batch_size out")
+            return x
+        if y is None:
+            raise InputError(
+                "fit takes images and labels (-1: unlabelled), fit(x, y), or batches of dsh.data.triplets(splits); "
+                f"got {type(x).__name__} alone"
+            )
+        splits = splits_to_train(x, y, self.num_classes, self.multi_label)
+        return triplets(splits, batch_size or min(64, len(splits.labeled) + len(splits.unlabeled)))
 
     @property
     def steps_done(self) -> int:
@@ -76,16 +104,16 @@ class Fitted:
         spec = dataset.element_spec
         wanted = {"image": self.image_shape, "label": (self.num_classes,), "label_frequency": (self.num_classes,)}
         if not isinstance(spec, dict) or not set(wanted) <= set(spec):
-            raise ValueError(f"fit takes batches of dshgan_tf.data.triplets (dicts), got elements {spec}")
+            raise InputError(f"fit takes batches of dshgan_tf.data.triplets (dicts), got elements {spec}")
         for name, shape in wanted.items():
             if tuple(spec[name].shape[1:]) != shape:
-                raise ValueError(
+                raise InputError(
                     f"batches have {name} of shape {tuple(spec[name].shape[1:])}, the model takes {shape}; "
                     "build it with the image_shape and num_classes of the splits"
                 )
         batch_size, replicas = spec["image"].shape[0], self.distribute_strategy.num_replicas_in_sync
         if batch_size is not None and batch_size % replicas:
-            raise ValueError(f"batch_size {batch_size} is not divisible by {replicas} replicas; choose a multiple")
+            raise InputError(f"batch_size {batch_size} is not divisible by {replicas} replicas; choose a multiple")
 
     def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
         """Do nothing: the networks, optimizers and metrics are built by the constructor and `compile`."""

@@ -11,6 +11,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from dshgan_tf.errors import InputError
+
 
 def squared_distance(a: Any, b: Any) -> Any:
     """Squared Euclidean distance of rows; on bits it is the Hamming distance.
@@ -133,7 +135,7 @@ def generator_adversary_loss(logits: Any, kind: str) -> Any:
         return -ops.softplus(logits)
     if kind == "non_saturating":
         return ops.softplus(-logits)
-    raise ValueError(f"generator loss must be 'saturating' or 'non_saturating', got {kind!r}")
+    raise InputError(f"generator loss must be 'saturating' or 'non_saturating', got {kind!r}")
 
 
 def classification_loss(labels: Any, logits: Any, multi_label: bool = False, known: Any = 1.0) -> Any:
@@ -246,7 +248,7 @@ class _WithMargin(keras.losses.Loss):
     ) -> None:
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         if margin <= 0:
-            raise ValueError(f"margin must be positive, got {margin}")
+            raise InputError(f"margin must be positive, got {margin}")
         self.margin = margin
 
     def get_config(self) -> dict[str, Any]:
@@ -274,7 +276,7 @@ class TripletRankingLoss(_WithMargin):
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Return (B,) losses for (B, 3, K) codes of anchors, positives and negatives; y_true does not count."""
         if len(y_pred.shape) != 3 or y_pred.shape[1] != 3:
-            raise ValueError(f"predictions must be (B, 3, K), anchor, positive, negative; got {tuple(y_pred.shape)}")
+            raise InputError(f"predictions must be (B, 3, K), anchor, positive, negative; got {tuple(y_pred.shape)}")
         return triplet_loss(*ops.unstack(y_pred, 3, axis=1), self.margin)
 
 

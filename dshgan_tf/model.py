@@ -17,12 +17,13 @@ from dshgan_tf.averaging import follow
 from dshgan_tf.backbones import describe_file
 from dshgan_tf.config import Objective
 from dshgan_tf.deployed import Deployed
+from dshgan_tf.errors import InputError
 from dshgan_tf.fitting import Fitted
 from dshgan_tf.metrics import sample_diversity
 from dshgan_tf.networks import build_encoder, build_generator
 from dshgan_tf.non_finite import is_broken, undo
 from dshgan_tf.normalization import frozen_statistics, recorded_together
-from dshgan_tf.optimizers import default_encoder_optimizer, default_generator_optimizer
+from dshgan_tf.optimizers import choose_optimizers
 from dshgan_tf.pseudo_labels import pseudo_labels
 from dshgan_tf.replicas import global_size, own_rows, replicas_here
 from dshgan_tf.saving import Saved
@@ -113,17 +114,17 @@ class DSHGAN(Fitted, Deployed, Saved, Tracked, keras.Model):
         for name, value in sizes.items():
             least, most = BOUNDS[name]
             if not isinstance(value, int | np.integer) or isinstance(value, bool) or not least <= value <= most:
-                raise ValueError(f"{name} must be a whole number in {least}..{most}, got {value!r}")
+                raise InputError(f"{name} must be a whole number in {least}..{most}, got {value!r}")
         if backbone == "small" and (weights is not None or trained_layers is not None):
-            raise ValueError("weights and trained_layers need a pretrained backbone; give its name or file as backbone")
+            raise InputError("weights and trained_layers need a pretrained backbone; give its name or file as backbone")
         if isinstance(backbone, str) and backbone.endswith(".keras"):
             if weights is not None:
-                raise ValueError(f"backbone {backbone} has its own weights; leave weights={weights!r} out")
+                raise InputError(f"backbone {backbone} has its own weights; leave weights={weights!r} out")
             backbone, weights = describe_file(backbone), backbone
         if norm not in ("batch", "sync_batch", "none"):
-            raise ValueError(f"norm must be 'batch', 'sync_batch' or 'none', got {norm!r}")
+            raise InputError(f"norm must be 'batch', 'sync_batch' or 'none', got {norm!r}")
         if adversary not in ("classes", "own"):
-            raise ValueError(f"adversary must be 'classes' or 'own', got {adversary!r}")
+            raise InputError(f"adversary must be 'classes' or 'own', got {adversary!r}")
         self.num_bits, self.num_classes, self.image_shape = int(num_bits), int(num_classes), image_shape
         self.gan, self.multi_label, self.noise_dim = gan, multi_label, noise_dim
         self._arguments = {
@@ -181,8 +182,10 @@ class DSHGAN(Fitted, Deployed, Saved, Tracked, keras.Model):
 
     def compile(
         self,
-        encoder_optimizer: keras.optimizers.Optimizer | None = None,
-        generator_optimizer: keras.optimizers.Optimizer | None = None,
+        optimizer: str | keras.optimizers.Optimizer | None = None,
+        *,
+        encoder_optimizer: str | keras.optimizers.Optimizer | None = None,
+        generator_optimizer: str | keras.optimizers.Optimizer | None = None,
         objective: Objective | None = None,
         skip_non_finite: bool = False,
         **kwargs: Any,
@@ -190,13 +193,26 @@ class DSHGAN(Fitted, Deployed, Saved, Tracked, keras.Model):
         """Set what is minimised and how; the defaults are the default recipe.
 
         Args:
-            encoder_optimizer: of the CNN and its streams; None for the recipe's.
-            generator_optimizer: of the generator; None for the recipe's.
+            optimizer: of both networks, a name such as "adam" or an optimizer, of which the generator gets a copy; None
+                for the recipe's two.
+            encoder_optimizer: of the CNN and its streams, instead of `optimizer`.
+            generator_optimizer: of the generator, instead of `optimizer`.
             objective: weights, margin and ramps; None for the recipe's.
             skip_non_finite: leave an update out whose loss or gradient is not finite, and what it recorded; counted in
                 `non_finite_updates` like those that are not left out. `watchdogs.StopOnNonFinite` stops instead.
             **kwargs: `run_eagerly`, `jit_compile`, `steps_per_execution` as in `keras.Model.compile`.
+
+        Raises:
+            ValueError: an unknown optimizer, one optimizer for both networks, or a loss or metric, which are the
+                method's own.
         """
+        optimizers = choose_optimizers(optimizer, encoder_optimizer, generator_optimizer)
+        if foreign := sorted(set(kwargs) - {"run_eagerly", "jit_compile", "steps_per_execution", "auto_scale_loss"}):
+            raise InputError(
+                f"compile got {', '.join(foreign)}: losses and metrics are the method's own; "
+                "set weights and margin by objective=dsh.Objective(...)"
+            )
+        kwargs.pop("auto_scale_loss", None)  # Keras passes it when it loads a model
         kwargs.setdefault("jit_compile", False)  # graph mode with oneDNN beats XLA on a CPU
         self.objective, self.skip_non_finite = objective or Objective(), skip_non_finite
         self._create_trackers()
@@ -210,18 +226,14 @@ class DSHGAN(Fitted, Deployed, Saved, Tracked, keras.Model):
             optimizer.build(network.trainable_variables)
             return optimizer
 
-        if encoder_optimizer is None:
-            encoder_optimizer = default_encoder_optimizer()
-        self.encoder_optimizer = prepare(encoder_optimizer, self.encoder)
+        self.encoder_optimizer = prepare(optimizers[0], self.encoder)
         if self.generator is not None:
-            if generator_optimizer is None:
-                generator_optimizer = default_generator_optimizer()
-            self.generator_optimizer = prepare(generator_optimizer, self.generator)
+            self.generator_optimizer = prepare(optimizers[1], self.generator)
         # The encoder's optimizer is `model.optimizer`: left out, Keras would put a dummy there.
         super().compile(optimizer=self.encoder_optimizer, auto_scale_loss=False, **kwargs)
 
     def call(self, inputs: Any, training: bool = False) -> Tensors:
-        """Return the streams for images in [-1, 1] (or a batch of `triplets`): as deployed, or as trained."""
+        """Return the streams for pixels, 0..255 (or a batch of `triplets`): as deployed, or as trained."""
         images = inputs["image"] if isinstance(inputs, dict) else inputs
         return (self.encoder if training else self.average_encoder)(images, training=training)
 
@@ -284,7 +296,7 @@ class DSHGAN(Fitted, Deployed, Saved, Tracked, keras.Model):
             training: whether the generator normalises by the batch.
 
         Returns:
-            Images (2 A, H, W, C) in [-1, 1] for A anchors, all x+ and then all x-, their noise (2 A, Z) and their
+            Images (2 A, H, W, C), pixels 0..255, for A anchors, all x+ and then all x-, their noise (2 A, Z) and their
             labels (2 A, L).
         """
         labels = ops.concatenate([self._anchors(data["label"]), self._anchors(data["negative_label"])])
@@ -374,7 +386,7 @@ class DSHGAN(Fitted, Deployed, Saved, Tracked, keras.Model):
 def load_model(path: str | os.PathLike[str]) -> DSHGAN:
     """Load a model saved as `.keras`, in safe mode, ready to encode or to go on training.
 
-    `keras.models.load_model` does the same once `dshgan_tf.model` is imported.
+    `keras.saving.load_model` does the same.
 
     Args:
         path: the file.
@@ -388,7 +400,7 @@ def load_model(path: str | os.PathLike[str]) -> DSHGAN:
     try:
         model = keras.models.load_model(path, safe_mode=True)
     except Exception as error:  # Keras raises whatever a damaged file makes it stumble over
-        raise ValueError(f"cannot load {path} ({error}); give a model.keras of this project") from error
+        raise InputError(f"cannot load {path} ({error}); give a model.keras of this project") from error
     if not isinstance(model, DSHGAN):
-        raise ValueError(f"{path} holds a {type(model).__name__}, not a DSHGAN; give a model.keras of this project")
+        raise InputError(f"{path} holds a {type(model).__name__}, not a DSHGAN; give a model.keras of this project")
     return model

@@ -9,7 +9,9 @@ import keras
 from keras import layers, ops
 
 from dshgan_tf.backbones import application_trunk, file_trunk
+from dshgan_tf.errors import InputError
 from dshgan_tf.normalization import FusedBatchNormalization
+from dshgan_tf.preprocessing import HALF_RANGE
 
 LARGEST_SIDE = 1024  # pixels
 MOST_CHANNELS = 8192  # of the last stage
@@ -18,14 +20,19 @@ SMALLEST_GRID = 4  # the trunk ends, and the generator starts, at about 4 x 4 ce
 
 def _check_image_shape(image_shape: tuple[int, int, int]) -> None:
     if len(image_shape) != 3 or min(image_shape) < 1 or max(image_shape) > LARGEST_SIDE:
-        raise ValueError(f"image_shape must be (height, width, channels), each in 1..{LARGEST_SIDE}, got {image_shape}")
+        raise InputError(f"image_shape must be (height, width, channels), each in 1..{LARGEST_SIDE}, got {image_shape}")
     if image_shape[2] not in (1, 3):
-        raise ValueError(f"images have 1 (grey) or 3 (RGB) channels, got {image_shape[2]}; convert them")
+        raise InputError(f"images have 1 (grey) or 3 (RGB) channels, got {image_shape[2]}; convert them")
 
 
 def _halvings(image_shape: tuple[int, int, int]) -> int:
     """How often the shorter side can be halved before it falls under the smallest grid."""
     return max(0, int(math.log2(max(1, min(image_shape[:2]) / SMALLEST_GRID))))
+
+
+def _full_precision() -> str:
+    """Dtype of what must not be rounded to 16 bits under mixed precision."""
+    return "float64" if keras.config.floatx() == "float64" else "float32"
 
 
 def _normalise(x: Any, norm: str, name: str) -> Any:
@@ -46,22 +53,24 @@ def _activate(x: Any) -> Any:
     return layers.LeakyReLU(negative_slope=0.1)(x)
 
 
-def small_trunk(images: Any, width: int, norm: str) -> Any:
+def small_trunk(pixels: Any, width: int, norm: str) -> Any:
     """Trunk for small images: a stem, then stages of two convolutions that halve the grid and double the channels.
 
     The first convolution of a stage sees the finer grid and is pooled by its maxima: strides would cost a quarter, and
     learn less in the same time (docs/recipe.md).
 
     Args:
-        images: (B, H, W, C) symbolic input in [-1, 1].
+        pixels: (B, H, W, C) symbolic input, 0..255; the scaling to [-1, 1] is the first layer.
         width: channels of the stem; the stages have 2, 4, 8 ... times as many.
         norm: "batch", "sync_batch" (statistics over all replicas) or "none".
 
     Returns:
         (B, F) features, the mean and the maximum of every channel over the last grid.
     """
-    x = _activate(_convolution(images, width, norm, "stem"))
-    for stage in range(1, _halvings(tuple(images.shape[1:])) + 1):
+    # In float32 under mixed precision: 16 bits would round the pixels before they are centred.
+    scaled = layers.Rescaling(1 / HALF_RANGE, -1.0, dtype=_full_precision(), name="scale")(pixels)
+    x = _activate(_convolution(scaled, width, norm, "stem"))
+    for stage in range(1, _halvings(tuple(pixels.shape[1:])) + 1):
         filters = width * 2**stage
         x = _activate(_convolution(x, filters, norm, f"stage{stage}_a", pool=True))
         x = _activate(_convolution(x, filters, norm, f"stage{stage}_b"))
@@ -98,7 +107,7 @@ def build_encoder(
             what the adversary learns of unlabelled images is learnt by the classes.
 
     Returns:
-        A model from images (B, H, W, C) in [-1, 1] to a dict of float32: `relaxed_codes` (B, K) in [0, 1],
+        A model from pixels (B, H, W, C), 0..255, to a dict of float32: `relaxed_codes` (B, K) in [0, 1],
         `adversary_logits` (B,) of P(real), `class_logits` (B, L).
 
     Raises:
@@ -111,7 +120,7 @@ def build_encoder(
     _check_image_shape(image_shape)
     most = width * 2 ** _halvings(image_shape)
     if backbone == "small" and most > MOST_CHANNELS:
-        raise ValueError(
+        raise InputError(
             f"width {width} makes {most} channels of images {image_shape}, at most {MOST_CHANNELS} are built"
         )
     images = keras.Input(image_shape, name="images")
@@ -122,7 +131,7 @@ def build_encoder(
     else:
         features = application_trunk(images, backbone, weights, trained_layers, norm)
     # The heads compute in float32 under mixed precision: a bit is a comparison with 0.5.
-    precision = "float64" if keras.config.floatx() == "float64" else "float32"
+    precision = _full_precision()
     hash_logits = layers.Dense(num_bits, dtype=precision, name="hash")(features)
     class_logits = layers.Dense(num_classes, dtype=precision, name="classification")(features)
     if adversary == "own":
@@ -150,7 +159,7 @@ def build_generator(
         norm: "batch", "sync_batch" (statistics over all replicas) or "none".
 
     Returns:
-        A model from [noise (B, Z), labels (B, L)] to images (B, H, W, C) float32 in [-1, 1].
+        A model from [noise (B, Z), labels (B, L)] to images (B, H, W, C) float32, pixels 0..255.
 
     Raises:
         ValueError: a size out of range.
@@ -178,5 +187,6 @@ def build_generator(
     top, left = (x.shape[1] - height) // 2, (x.shape[2] - width_pixels) // 2
     crop = ((top, x.shape[1] - height - top), (left, x.shape[2] - width_pixels - left))
     x = layers.Cropping2D(crop, name="crop")(x)
-    precision = "float64" if keras.config.floatx() == "float64" else "float32"
-    return keras.Model([noise, labels], layers.Activation("tanh", dtype=precision, name="image")(x), name="generator")
+    image = layers.Activation("tanh", dtype=_full_precision(), name="image")(x)
+    pixels = layers.Rescaling(HALF_RANGE, HALF_RANGE, dtype=_full_precision(), name="pixels")(image)
+    return keras.Model([noise, labels], pixels, name="generator")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 
+from dshgan_tf.errors import InputError
 from dshgan_tf.schedules import WarmupLinearDecay
 
 
@@ -27,3 +30,46 @@ def default_generator_optimizer(learning_rate: float = 1e-3) -> keras.optimizers
         learning_rate: its peak, positive.
     """
     return keras.optimizers.Adam(WarmupLinearDecay(learning_rate), beta_1=0.5)
+
+
+def choose_optimizers(
+    both: str | keras.optimizers.Optimizer | None,
+    encoder: str | keras.optimizers.Optimizer | None,
+    generator: str | keras.optimizers.Optimizer | None,
+) -> tuple[keras.optimizers.Optimizer, keras.optimizers.Optimizer]:
+    """Choose the optimizers of the two networks from what `DSHGAN.compile` was given.
+
+    Args:
+        both: name or optimizer for both; the generator gets a copy, since an optimizer keeps state for one network.
+        encoder: of the CNN and its streams.
+        generator: of the generator.
+
+    Returns:
+        That of the encoder and that of the generator; the recipe's where nothing was given.
+
+    Raises:
+        ValueError: no such optimizer, or the same object for both networks.
+    """
+    if encoder is not None and encoder is generator and not isinstance(encoder, str):
+        raise InputError(
+            "encoder_optimizer and generator_optimizer are one object, which keeps state for one network; "
+            "give two, or optimizer=... for a copy each"
+        )
+    copy = both if both is None or isinstance(both, str) else keras.saving.serialize_keras_object(both)
+    chosen = [
+        _get_optimizer("encoder_optimizer", both if encoder is None else encoder),
+        _get_optimizer("generator_optimizer", copy if generator is None else generator),
+    ]
+    defaults = (default_encoder_optimizer, default_generator_optimizer)
+    return tuple(default() if given is None else given for given, default in zip(chosen, defaults, strict=True))
+
+
+def _get_optimizer(name: str, given: Any) -> keras.optimizers.Optimizer | None:
+    if given is None:
+        return None
+    try:
+        return keras.optimizers.get(given)
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            f"{name} must be the name of a Keras optimizer, such as 'adam', or an optimizer; got {given!r}"
+        ) from error

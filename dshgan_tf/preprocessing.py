@@ -1,4 +1,6 @@
-"""The one definition of what happens to pixels before the encoder: resize, then scale to [-1, 1].
+"""The one definition of what happens to an image before the encoder: decode, resize, check. Pixels are 0..255.
+
+The scaling to [-1, 1] is the encoder's first layer.
 
 Resizing is two matrix products with bilinear weights, so that NumPy (the device, without TensorFlow) and TensorFlow
 (training, serving) compute the same formula.
@@ -11,32 +13,26 @@ from typing import Any
 
 import numpy as np
 
+try:
+    from dshgan_tf.errors import InputError
+except ImportError:  # on a device, where the two files lie side by side
+    from errors import InputError
+
 MAX_PIXELS = 1 << 24  # of an image file; 16.8 million pixels are 200 MB while they are resized
 MAX_SIDE = 1 << 14  # the weights of a resize are target x side
+HALF_RANGE = 127.5  # pixels from the middle of their range to either end
 
 
-def to_network_range(images: Any) -> Any:
-    """Map pixel values 0..255 to [-1, 1].
-
-    Args:
-        images: (..., H, W, C) float array or tensor, 0..255.
-
-    Returns:
-        The same shape and type, in [-1, 1].
-    """
-    return images / 127.5 - 1.0
-
-
-def to_pixels(images: np.ndarray) -> np.ndarray:
-    """Map [-1, 1] to uint8 0..255, the inverse of `to_network_range` up to rounding.
+def to_uint8(pixels: np.ndarray) -> np.ndarray:
+    """Round pixels to whole numbers.
 
     Args:
-        images: (..., H, W, C) float, clipped to [-1, 1].
+        pixels: (..., H, W, C) float, clipped to 0..255.
 
     Returns:
         The same shape, uint8.
     """
-    return np.clip(np.rint((np.asarray(images, np.float32) + 1.0) * 127.5), 0, 255).astype(np.uint8)
+    return np.clip(np.rint(np.asarray(pixels, np.float32)), 0, 255).astype(np.uint8)
 
 
 def resize_weights(source: int, target: int) -> np.ndarray:
@@ -53,7 +49,7 @@ def resize_weights(source: int, target: int) -> np.ndarray:
         ValueError: a size below 1.
     """
     if source < 1 or target < 1:
-        raise ValueError(f"sizes must be at least 1 pixel, got {source} -> {target}")
+        raise InputError(f"sizes must be at least 1 pixel, got {source} -> {target}")
     scale = source / target
     reach = max(scale, 1.0)  # the triangle's half width in source pixels
     centres = (np.arange(target, dtype=np.float64) + 0.5) * scale - 0.5
@@ -96,26 +92,46 @@ def check_images(images: Any, image_shape: tuple[int, int, int] | None = None, n
     """
     array = np.asarray(images)
     if array.ndim != 4:
-        raise ValueError(
-            f"{name} must be (N, H, W, C), got shape {array.shape}; add the missing axis, for example images[..., None]"
-        )
+        advice = _missing_axes(array.shape, image_shape)
+        raise InputError(f"{name} must be (N, H, W, C), got shape {array.shape}; {advice}")
     if image_shape is not None and tuple(array.shape[1:]) != tuple(image_shape):
-        raise ValueError(
-            f"{name} are {tuple(array.shape[1:])} but the model takes {tuple(image_shape)}; "
-            "resize them with dshgan_tf.preprocessing.resize"
-        )
+        advice = _other_shape(array.shape[1:], image_shape)
+        raise InputError(f"{name} are {tuple(array.shape[1:])} but the model takes {tuple(image_shape)}; {advice}")
     if array.dtype != np.uint8 and not np.issubdtype(array.dtype, np.floating):
-        raise ValueError(f"{name} must be uint8, or float in 0..255, got dtype {array.dtype}; convert them first")
+        raise InputError(f"{name} must be uint8, or float in 0..255, got dtype {array.dtype}; convert them first")
     if array.dtype != np.uint8 and array.size:
         if not np.isfinite(array).all():
             bad = int(np.flatnonzero(~np.isfinite(array).all(axis=(1, 2, 3)))[0])
-            raise ValueError(f"{name} hold NaN or infinity, first in image {bad}; remove or repair it")
+            raise InputError(f"{name} hold NaN or infinity, first in image {bad}; remove or repair it")
         if array.min() < 0 or array.max() > 255:
-            raise ValueError(
-                f"{name} must lie in 0..255, got {array.min():.4g}..{array.max():.4g}; rescale them to 0..255"
-            )
+            centred = array.min() >= -1 and array.max() <= 1
+            advice = "pass (images + 1) * 127.5" if centred else "rescale them to 0..255"
+            raise InputError(f"{name} must lie in 0..255, got {array.min():.4g}..{array.max():.4g}; {advice}")
         array = array.astype(np.float32, copy=False)
     return array
+
+
+def _missing_axes(shape: tuple[int, ...], image_shape: tuple[int, int, int] | None) -> str:
+    """Say which axis is missing."""
+    if len(shape) == 3 and (shape == image_shape or (image_shape is None and shape[2] in (1, 3))):
+        return "this is one image: pass images[None]"
+    if len(shape) == 3 and (image_shape is None or shape[1:] == image_shape[:2]):
+        return "these are grey images without their last axis: pass images[..., None]"
+    if len(shape) == 2 and (image_shape is None or shape == image_shape[:2]):
+        return "this is one grey image without its other axes: pass images[None, ..., None]"
+    return "pass a batch of images, or the paths of image files"
+
+
+def _other_shape(shape: tuple[int, ...], image_shape: tuple[int, int, int]) -> str:
+    """Say what to do with images of another shape."""
+    height, width, channels = image_shape
+    if shape == (channels, height, width):
+        return "these have their channels first: pass np.moveaxis(images, 1, -1)"
+    if shape == (height, width, 3):
+        return "these are in colour: pass images.mean(axis=-1, keepdims=True)"
+    if shape == (height, width, 1):
+        return "these are grey: pass images.repeat(3, axis=-1)"
+    return "resize them with dshgan_tf.preprocessing.resize, or pass the paths of image files"
 
 
 def read_image(path: str, image_shape: tuple[int, int, int], contents: bytes | None = None) -> np.ndarray:
@@ -139,10 +155,10 @@ def read_image(path: str, image_shape: tuple[int, int, int], contents: bytes | N
         opened = Image.open(path if contents is None else io.BytesIO(contents))
     except Exception as error:  # Pillow's readers raise whatever a damaged file makes them stumble over
         reason = "of no known format" if isinstance(error, UnidentifiedImageError) else error
-        raise ValueError(f"cannot read {path} as an image ({reason}); give a JPEG or PNG file") from error
+        raise InputError(f"cannot read {path} as an image ({reason}); give a JPEG or PNG file") from error
     with opened:
         if max(opened.size) > MAX_SIDE or opened.size[0] * opened.size[1] > MAX_PIXELS:
-            raise ValueError(
+            raise InputError(
                 f"{path} is {opened.size[0]} x {opened.size[1]} pixels; at most {MAX_PIXELS} pixels and {MAX_SIDE} "
                 "on a side are read: shrink it first"
             )
@@ -154,6 +170,6 @@ def read_image(path: str, image_shape: tuple[int, int, int], contents: bytes | N
                 raise ValueError("pixels of 32 bits; convert it to 8 or 16")
             image = image.convert("L" if channels == 1 else "RGB")
         except Exception as error:
-            raise ValueError(f"cannot read {path} as an image ({error}); give a JPEG or PNG file") from error
+            raise InputError(f"cannot read {path} as an image ({error}); give a JPEG or PNG file") from error
     array = np.asarray(image)
     return resize(array.reshape(array.shape[0], array.shape[1], channels), height, width)

@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from dshgan_tf.config import Objective
+from dshgan_tf.errors import InputError
 
 
 class Saved:
@@ -45,7 +46,7 @@ class Saved:
         """
         saved = int(np.asarray(store["encoder_parameters"])) if "encoder_parameters" in store.keys() else None
         if saved != self.encoder.count_params():
-            raise ValueError(
+            raise InputError(
                 f"the encoder has {self.encoder.count_params()} parameters, and the file was saved with "
                 f"{saved or 'an unknown number of'}, by another version; train again, or use that version"
             )

@@ -7,6 +7,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from dshgan_tf.errors import InputError
+
 
 @keras.saving.register_keras_serializable(package="dshgan_tf")
 class WarmupLinearDecay(keras.optimizers.schedules.LearningRateSchedule):
@@ -26,7 +28,7 @@ class WarmupLinearDecay(keras.optimizers.schedules.LearningRateSchedule):
 
     def __init__(self, peak: float, warmup: float = 0.05, final: float = 0.02, total_steps: int = 1000) -> None:
         if peak <= 0:
-            raise ValueError(f"peak learning rate must be positive, got {peak}")
+            raise InputError(f"peak learning rate must be positive, got {peak}")
         self.peak, self.warmup, self.final = peak, warmup, final
         with tf.init_scope():
             self._total_steps = tf.Variable(float(total_steps), trainable=False, dtype=tf.float32)

@@ -8,6 +8,7 @@ from keras import ops
 
 from dshgan_tf import losses
 from dshgan_tf.config import Objective
+from dshgan_tf.preprocessing import HALF_RANGE
 from dshgan_tf.replicas import gather_rows
 
 Tensors = dict[str, Any]
@@ -122,7 +123,7 @@ def generator_terms(
     Args:
         anchor_codes: (A, K) relaxed codes of the anchors, constants here.
         synthetic: the encoder's outputs for the 2 A synthetic images, all x+, then all x-.
-        images: (2 A, H, W, C) these images.
+        images: (2 A, H, W, C) these images, pixels 0..255.
         noise: (2 A, Z) the noise they were made from.
         labels: (2 A, L) the labels they were made with.
         objective: the weights.
@@ -150,7 +151,8 @@ def generator_terms(
         ),
     }
     if objective.diversity_weight:
-        own = [ops.cast(rows, images.dtype) for rows in (images, noise, labels)]
+        # The loss compares distances of images with those of noise, so pixels are scaled as the networks see them.
+        own = [ops.cast(rows, images.dtype) for rows in (images / HALF_RANGE, noise, labels)]
         terms["generator_diversity_loss"] = Term(
             objective.diversity_weight, losses.diversity_loss(*own, gather_rows(*own))
         )

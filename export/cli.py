@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from dshgan_tf.errors import InputError
+
 if TYPE_CHECKING:
     from export.held_out import Check
 
@@ -32,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     console = Console(width=None if sys.stdout.isatty() else 120)
     try:
         if options.format == "saved_model" and options.quantize is not None:
-            raise ValueError(f"--quantize {options.quantize} is for --format tflite; leave it out")
+            raise InputError(f"--quantize {options.quantize} is for --format tflite; leave it out")
         target, checks, keras_milliseconds = _export(
             options.workdir, options.format, options.quantize or "float32", options.output
         )

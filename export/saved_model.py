@@ -18,9 +18,9 @@ import tensorflow as tf
 
 import dshgan_tf as dsh
 from dshgan_tf.files import remove_leftovers, write_json
+from dshgan_tf.signatures import write_saved_model
 from export.held_out import Check, HeldOut
 from export.parity import Floor
-from export.signatures import bytes_signature, classify, encode_bytes, image_signature, serving_default
 
 FLOOR = Floor(agreement=1.0, map_loss=0.001)  # undecided bits may move MAP a little
 BATCH = 256
@@ -49,13 +49,7 @@ def export_saved_model(
     # Hidden and not a number: a server that watches the folder does not see it.
     temporary = output / f".{uuid.uuid4().hex}.part"
     try:
-        archive = keras.export.ExportArchive()
-        archive.track(model.average_encoder)
-        pixels = [image_signature(model, tf.float32)]
-        archive.add_endpoint("serving_default", serving_default(model), pixels)
-        archive.add_endpoint("encode_bytes", encode_bytes(model), [bytes_signature()])
-        archive.add_endpoint("classify", classify(model, about["class_names"]), pixels)
-        archive.write_out(str(temporary), verbose=False)
+        write_saved_model(model, temporary, about["class_names"])
         write_warm_up(temporary, output.name, held_out.query_images[0])
         checks = _check(temporary, held_out)
         write_json(temporary / "export_report.json", [check.as_dict() for check in checks])

@@ -20,6 +20,7 @@ from rich.table import Table
 
 import dshgan_tf as dsh
 from dshgan_tf.data import splits_of_run
+from dshgan_tf.errors import InputError
 from dshgan_tf.files import write_json
 from dshgan_tf.preprocessing import read_image
 
@@ -37,7 +38,7 @@ def load_run(workdir: Path) -> dsh.DSHGAN:
     """
     path = workdir / "model.keras"
     if not path.exists():
-        raise ValueError(f"{workdir} holds no finished run (no model.keras); run dshgan-train into it first")
+        raise InputError(f"{workdir} holds no finished run (no model.keras); run dshgan-train into it first")
     return dsh.load_model(path)
 
 
@@ -101,7 +102,7 @@ def index_main(arguments: list[str] | None = None) -> int:
         else:
             paths = sorted(path for path in options.images.rglob("*") if path.suffix.lower() in SUFFIXES)
             if not paths:
-                raise ValueError(f"{options.images} holds no image files ({', '.join(sorted(SUFFIXES))})")
+                raise InputError(f"{options.images} holds no image files ({', '.join(sorted(SUFFIXES))})")
             codes, names = encode_files(model, paths), [str(path.relative_to(options.images)) for path in paths]
         index = dsh.HammingIndex(model.num_bits)
         index.add(codes)
@@ -122,9 +123,9 @@ def search_main(arguments: list[str] | None = None) -> int:
 
     def run(options: argparse.Namespace) -> None:
         if not options.index.exists() or not _names_file(options.index).exists():
-            raise ValueError(f"{options.index} is no index; write one with dshgan-index")
+            raise InputError(f"{options.index} is no index; write one with dshgan-index")
         if options.k < 1:
-            raise ValueError(f"--k must be at least 1, got {options.k}")
+            raise InputError(f"--k must be at least 1, got {options.k}")
         index = dsh.HammingIndex.load(options.index)
         workdir, names = _read_names(_names_file(options.index), len(index))
         model = load_run(workdir)
@@ -145,11 +146,11 @@ def _read_names(path: Path, size: int) -> tuple[Path, list[str]]:
         about = json.loads(path.read_text())
         workdir, names = about["workdir"], about["names"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"cannot read {path} ({error!r}); write the index again with dshgan-index") from error
+        raise InputError(f"cannot read {path} ({error!r}); write the index again with dshgan-index") from error
     if not isinstance(workdir, str) or not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ValueError(f"{path} must hold a folder and a list of names; write the index again with dshgan-index")
+        raise InputError(f"{path} must hold a folder and a list of names; write the index again with dshgan-index")
     if len(names) != size:
-        raise ValueError(f"{path} names {len(names)} images of {size}; write the index again with dshgan-index")
+        raise InputError(f"{path} names {len(names)} images of {size}; write the index again with dshgan-index")
     return Path(workdir), names
 
 

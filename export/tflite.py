@@ -17,11 +17,12 @@ import numpy as np
 import tensorflow as tf
 
 import dshgan_tf as dsh
+from dshgan_tf.errors import InputError
 from dshgan_tf.files import remove_leftovers, write_json
+from dshgan_tf.signatures import device_default, image_signature
 from export.edge.hash_images import Encoder
 from export.held_out import Check, HeldOut
 from export.parity import Floor
-from export.signatures import device_default, image_signature
 
 FLOORS = {
     "float32": Floor(agreement=0.9999, map_loss=0.001),
@@ -66,7 +67,8 @@ def export_tflite(
         checks = [_export_variant(Path(scratch), made, variant, model, held_out, about) for variant in variants]
         for name in EDGE_KIT:
             shutil.copy(Path(__file__).parent / "edge" / name, made)
-        shutil.copy(dsh.preprocessing.__file__, made)
+        for module in (dsh.preprocessing, dsh.errors):
+            shutil.copy(module.__file__, made)
         output.mkdir(exist_ok=True)
         # A model before its sidecar, whose checksum then fits or tells; the report last.
         for path in sorted(made.iterdir(), key=lambda path: (path.suffix == ".json", path.name)):
@@ -94,15 +96,15 @@ def _export_variant(
         [*command, variant, str(scratch / "representative.npy")], capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise ValueError(f"the converter refused {variant}: {done.stderr.strip()[-500:] or done.returncode}")
+        raise InputError(f"the converter refused {variant}: {done.stderr.strip()[-500:] or done.returncode}")
     try:
         encoder, single = Encoder(target, batch_size=32), Encoder(target, batch_size=1, threads=1)
     except RuntimeError as error:
-        raise ValueError(f"{target.name} holds what LiteRT alone does not run: {error}") from error
+        raise InputError(f"{target.name} holds what LiteRT alone does not run: {error}") from error
     foreign = sorted(set(encoder.operations()) & {"VAR_HANDLE", "READ_VARIABLE"})
     foreign += [name for name in encoder.operations() if name.startswith("Flex")]
     if foreign:
-        raise ValueError(f"{target.name} holds {', '.join(foreign)}, which a device does not run")
+        raise InputError(f"{target.name} holds {', '.join(foreign)}, which a device does not run")
     check = held_out.check(target.name, encoder.encode, target.stat().st_size / 1024, single.encode)
     FLOORS[variant].check(check.name, check.parity, check.map, check.keras_map)
     sidecar = {

@@ -6,7 +6,6 @@ import pytest
 from test_replicas import two_devices
 
 import dshgan_tf as dsh
-from dshgan_tf.preprocessing import to_network_range
 from export.held_out import HeldOut
 from export.saved_model import export_saved_model
 from export.tflite import export_tflite
@@ -104,7 +103,7 @@ def test_a_file_is_trained_as_this_run_trains(splits, tmp_path):
     model.compile()
     for weight in model.average_encoder.weights:
         weight.assign(weight + 0.1)
-    taught = model._teach(to_network_range(splits.query.images.astype(np.float32)))["class_logits"]
+    taught = model._teach(splits.query.images.astype(np.float32))["class_logits"]
     np.testing.assert_allclose(taught, model.predict_streams(splits.query.images)["class_logits"], rtol=0.1, atol=0.1)
 
 

@@ -63,7 +63,7 @@ def test_lsh_bits_differ_in_proportion_to_the_angle():
 
 
 def test_features_are_those_of_the_deployed_streams(model, digits):
-    images = dsh.preprocessing.to_network_range(digits.query.images[:9].astype(np.float32))
+    images = digits.query.images[:9].astype(np.float32)
     features = np.asarray(trunk_of(model)(images, training=False))
     kernel, bias = (np.asarray(weight) for weight in model.average_encoder.get_layer("hash").weights)
     relaxed = 1 / (1 + np.exp(-(features @ kernel + bias)))

@@ -81,7 +81,11 @@ def test_overlap_is_refused(digits):
 def test_bad_arrays_are_refused_with_value_and_remedy():
     images, labels = arrays()
     bad = [
-        (images[..., 0], labels, r"shape \(60, 8, 8\); add the missing axis"),
+        (
+            images[..., 0],
+            labels,
+            r"shape \(60, 8, 8\); these are grey images without their last axis: pass images\[..., None\]",
+        ),
         (images.astype(np.int32), labels, "got dtype int32"),
         (np.full(images.shape, np.nan, np.float32), labels, "NaN or infinity, first in image 0"),
         (images.astype(np.float32) / 255, labels, "multiply them by 255"),
@@ -123,12 +127,12 @@ def test_batches_have_the_contract(digits):
     batch = next(iter(dataset))
     for name in ("image", "unlabeled_image"):
         assert batch[name].shape == (32, 8, 8, 1) and batch[name].dtype == tf.float32
-        assert -1 <= batch[name].numpy().min() and batch[name].numpy().max() <= 1
+        assert batch[name].numpy().min() == 0 and batch[name].numpy().max() == 255  # pixels, not [-1, 1]
     assert batch["label"].shape == batch["negative_label"].shape == (32, 10)
     assert (batch["label"].numpy().sum(1) == 1).all()
     assert not (batch["label"].numpy() * batch["negative_label"].numpy()).any()
     # The pixels are those of an image with that label.
-    pixels = dsh.preprocessing.to_pixels(batch["image"].numpy())
+    pixels = batch["image"].numpy()
     for image, label in zip(pixels, batch["label"].numpy().argmax(1), strict=True):
         same = (digits.labeled.images == image).all(axis=(1, 2, 3))
         assert label in digits.labeled.labels[same]

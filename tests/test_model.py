@@ -368,22 +368,22 @@ def test_testing_does_not_move_the_training_noise(digits, model):
 def test_strong_augmentation_by_hand():
     from dshgan_tf.augmentation import NUM_DRAWS, cut, recolour
 
-    images = np.random.default_rng(0).uniform(-0.5, 0.5, (1, 8, 8, 3)).astype(np.float32)
+    images = np.random.default_rng(0).uniform(64, 191, (1, 8, 8, 3)).astype(np.float32)
     draws = np.full((1, NUM_DRAWS), 0.5, np.float32)
-    np.testing.assert_allclose(recolour(images, draws), images, atol=1e-6)  # draws in the middle change nothing
+    np.testing.assert_allclose(recolour(images, draws), images, atol=1e-4)  # draws in the middle change nothing
     draws[0, 9] = 0
     np.testing.assert_array_equal(cut(images, draws), images)
     draws[0, 9] = 1  # a hole of half the side around the middle: rows and columns 2 to 5
     holed = np.array(cut(images, draws))
-    assert (holed[:, 2:6, 2:6] == 0).all()
+    assert (holed[:, 2:6, 2:6] == 127.5).all()
     holed[:, 2:6, 2:6] = images[:, 2:6, 2:6]
     np.testing.assert_array_equal(holed, images)
-    for place, change in ((6, lambda x: x + 0.4), (7, lambda x: x.mean() + 1.5 * (x - x.mean()))):
+    for place, change in ((6, lambda x: x + 51), (7, lambda x: x.mean() + 1.5 * (x - x.mean()))):
         changed = draws.copy()
         changed[0, place] = 1
-        np.testing.assert_allclose(recolour(images, changed), np.clip(change(images), -1, 1), atol=1e-6)
+        np.testing.assert_allclose(recolour(images, changed), np.clip(change(images), 0, 255), atol=1e-4)
     draws[0, 8] = 0  # no saturation left
-    np.testing.assert_allclose(recolour(images, draws), images.mean(axis=3, keepdims=True).repeat(3, 3), atol=1e-6)
+    np.testing.assert_allclose(recolour(images, draws), images.mean(axis=3, keepdims=True).repeat(3, 3), atol=1e-4)
 
 
 def test_the_teacher_is_the_averaged_encoder_in_any_precision(digits):
@@ -391,7 +391,7 @@ def test_the_teacher_is_the_averaged_encoder_in_any_precision(digits):
         model = dsh.DSHGAN(num_bits=8, num_classes=10, image_shape=(8, 8, 1), width=8, precision=precision)
         for weight in model.average_encoder.weights:  # another than the one that trains
             weight.assign(weight * 1.1)
-        images = dsh.preprocessing.to_network_range(digits.query.images[:20].astype(np.float32))
+        images = digits.query.images[:20].astype(np.float32)
         expected = model.average_encoder(images, training=False)["class_logits"].numpy()
         np.testing.assert_allclose(model._teach(images)["class_logits"], expected, atol=tolerance)
         assert np.abs(model.encoder(images, training=False)["class_logits"].numpy() - expected).max() > tolerance
@@ -417,7 +417,7 @@ def test_labelled_images_are_cut_where_that_is_asked(batch, asked):
 
     model._streams_and_labels(batch | {"image": np.ones_like(batch["image"])}, encoder, training=True)
     assert (seen[0] == 1).all() != asked
-    assert np.isin(np.round(seen[0], 5), (0, 1)).all()  # the colours stay
+    assert np.isin(np.round(seen[0], 3), (1, 127.5)).all()  # the colours stay, a hole is grey
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Keras only warns, and loads what fits

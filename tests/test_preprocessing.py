@@ -4,12 +4,9 @@ import pytest
 from dshgan_tf import preprocessing
 
 
-def test_range_by_hand():
-    pixels = np.array([0.0, 127.5, 255.0])
-    np.testing.assert_array_equal(preprocessing.to_network_range(pixels), [-1, 0, 1])
-    every = np.arange(256, dtype=np.uint8)
+def test_pixels_are_rounded_and_clipped():
     np.testing.assert_array_equal(
-        preprocessing.to_pixels(preprocessing.to_network_range(every.astype(np.float32))), every
+        preprocessing.to_uint8([-3.0, 0.4, 0.6, 127.4, 254.6, 300.0]), [0, 0, 1, 127, 255, 255]
     )
 
 

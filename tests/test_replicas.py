@@ -33,7 +33,11 @@ def train(strategy, splits, steps, sampling="uniform", **objective):
         model = dsh.DSHGAN(num_bits=6, num_classes=10, image_shape=(8, 8, 1), **arguments)
         sgd = [keras.optimizers.SGD(0.01) for _ in range(2)]
         # No ramp, and every prediction is a pseudo-label, so that each term of the recipe takes part.
-        model.compile(*sgd, objective=dsh.Objective(**{"ramp": 0.0, "pseudo_label_threshold": 0.01} | objective))
+        model.compile(
+            encoder_optimizer=sgd[0],
+            generator_optimizer=sgd[1],
+            objective=dsh.Objective(**{"ramp": 0.0, "pseudo_label_threshold": 0.01} | objective),
+        )
     before = [variable.numpy() for variable in model.encoder.trainable_variables]
     history = model.fit(dsh.data.triplets(splits, 16, 1, 0, sampling), epochs=1, steps_per_epoch=steps, verbose=0)
     return model, before, {name: value[0] for name, value in history.history.items()}

@@ -31,7 +31,11 @@ splits = dsh.data.load("digits", labels_per_class=5, seed=0)
 with strategy.scope():
     model = dsh.DSHGAN(num_bits=6, num_classes=10, image_shape=(8, 8, 1), width=3, norm="sync_batch", noise_dim=4)
     sgd = [keras.optimizers.SGD(0.01) for _ in range(2)]
-    model.compile(*sgd, objective=dsh.Objective(ramp=0.0, pseudo_label_threshold=0.01))
+    model.compile(
+        encoder_optimizer=sgd[0],
+        generator_optimizer=sgd[1],
+        objective=dsh.Objective(ramp=0.0, pseudo_label_threshold=0.01),
+    )
 history = model.fit(dsh.data.triplets(splits, 16, seed=1), epochs=1, steps_per_epoch=50, verbose=0).history
 values = {variable.path: keras.ops.convert_to_numpy(variable) for variable in model.variables}
 np.savez(output, **{f"log_{name}": value[0] for name, value in history.items()}, **values)

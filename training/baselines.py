@@ -13,8 +13,8 @@ from rich.progress import track
 import dshgan_tf as dsh
 from dshgan_tf.codes import pack
 from dshgan_tf.data import Splits
+from dshgan_tf.errors import InputError
 from dshgan_tf.files import write_json
-from dshgan_tf.preprocessing import to_network_range
 
 Hasher = Callable[[np.ndarray], np.ndarray]  # features (N, F) float32 -> bits (N, K)
 
@@ -94,7 +94,7 @@ def _fit_components(features: np.ndarray, count: int) -> Callable[[np.ndarray], 
     from sklearn.decomposition import PCA
 
     if count > features.shape[1]:
-        raise ValueError(f"{count} bits need at least as many features, got {features.shape[1]}")
+        raise InputError(f"{count} bits need at least as many features, got {features.shape[1]}")
     return PCA(count, svd_solver="covariance_eigh").fit(features).transform
 
 
@@ -138,7 +138,7 @@ def evaluate_baselines(model: dsh.DSHGAN, splits: Splits, workdir: Path) -> dict
 
 
 def trunk_of(model: dsh.DSHGAN) -> keras.Model:
-    """Return the deployed encoder up to its streams: images (B, H, W, C) in [-1, 1] -> features (B, F)."""
+    """Return the deployed encoder up to its streams: pixels (B, H, W, C), 0..255 -> features (B, F)."""
     encoder = model.average_encoder
     return keras.Model(encoder.input, encoder.get_layer("hash").input)
 
@@ -149,7 +149,7 @@ def _pixels(images: Any) -> np.ndarray:
 
 def _features(trunk: keras.Model, images: Any, batch_size: int = 256) -> np.ndarray:
     starts = range(0, len(images), batch_size)
-    batches = (to_network_range(np.asarray(images[i : i + batch_size], np.float32)) for i in starts)
+    batches = (np.asarray(images[i : i + batch_size], np.float32) for i in starts)
     return np.concatenate([np.asarray(trunk(batch, training=False), np.float32) for batch in batches])
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 
+from dshgan_tf.errors import InputError
 from dshgan_tf.files import atomic_path
 from dshgan_tf.model import DSHGAN, load_model
 
@@ -77,7 +78,7 @@ def load_newest(directory: Path) -> DSHGAN | None:
             return load_model(path)
         warnings.warn(f"checkpoint {path} is damaged; falling back to the one before", stacklevel=2)
     if found:
-        raise ValueError(f"every checkpoint in {directory} is damaged; delete the run's folder and start again")
+        raise InputError(f"every checkpoint in {directory} is damaged; delete the run's folder and start again")
     return None
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from dshgan_tf.config import Objective, RunConfig
+from dshgan_tf.errors import InputError
 from training.presets import PUBLISHED
 
 WITHOUT_GAN, WITH_GAN, NO_SYNTHETIC, PAPER = "without GAN", "with GAN", "no synthetic images", "paper"
@@ -193,7 +194,7 @@ def group(entries: list[Entry]) -> dict[tuple[Setting, str], dict[int, Entry]]:
         seeds = groups.setdefault((entry.setting, entry.method), {})
         if entry.seed in seeds and not entry.is_baseline:
             there = seeds[entry.seed].workdir
-            raise ValueError(
+            raise InputError(
                 f"{there} and {entry.workdir} are the same method with the same seed ({entry.seed}); leave one out"
             )
         seeds.setdefault(entry.seed, entry)

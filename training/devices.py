@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from dshgan_tf.config import RunConfig
+from dshgan_tf.errors import InputError
 
 
 def prepare_devices(config: RunConfig) -> tf.distribute.Strategy:
@@ -44,14 +45,14 @@ def _strategy(config: RunConfig) -> tf.distribute.Strategy:
     workers = _workers()
     if config.strategy == "none":
         if workers > 1:
-            raise ValueError(f"TF_CONFIG names {workers} workers; add --strategy mirrored, or unset it")
+            raise InputError(f"TF_CONFIG names {workers} workers; add --strategy mirrored, or unset it")
         return tf.distribute.get_strategy()
     if workers > 1:  # before any operation, or TensorFlow refuses
         return tf.distribute.MultiWorkerMirroredStrategy()
     kind = "CPU" if config.logical_devices else "GPU"
     devices = [device.name for device in tf.config.list_logical_devices(kind)]
     if not devices:
-        raise ValueError("--strategy mirrored found no GPU; give --logical-devices N to split the CPU")
+        raise InputError("--strategy mirrored found no GPU; give --logical-devices N to split the CPU")
     return tf.distribute.MirroredStrategy(devices)
 
 
@@ -62,7 +63,7 @@ def _workers() -> int:
         cluster = json.loads(text or "{}").get("cluster", {})
         return sum(len(cluster.get(kind, [])) for kind in ("chief", "worker"))
     except (json.JSONDecodeError, AttributeError, TypeError) as error:
-        raise ValueError(f"TF_CONFIG is not what TensorFlow wants ({error}): {text!r}") from error
+        raise InputError(f"TF_CONFIG is not what TensorFlow wants ({error}): {text!r}") from error
 
 
 def between_processes(strategy: tf.distribute.Strategy) -> bool:

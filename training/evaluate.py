@@ -20,6 +20,7 @@ import dshgan_tf as dsh
 from dshgan_tf.code_statistics import code_statistics
 from dshgan_tf.config import RunConfig
 from dshgan_tf.data import Splits, splits_of_run
+from dshgan_tf.errors import InputError
 from dshgan_tf.files import atomic_path, write_json
 from training.comparison import group, read_entries
 from training.tables import results_sheet, shift_sheet
@@ -103,7 +104,7 @@ def evaluate_workdir(workdir: Path, baselines: bool = False, shift: bool = False
 def require_finished(workdir: Path) -> None:
     """Raise a ValueError unless a folder holds a finished run."""
     if not (workdir / "results.json").exists() or not (workdir / "model.keras").exists():
-        raise ValueError(f"{workdir} holds no finished run (no results.json); run dshgan-train into it first")
+        raise InputError(f"{workdir} holds no finished run (no results.json); run dshgan-train into it first")
 
 
 def compare(workdirs: list[Path], output: Path, console: Console) -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from dshgan_tf.errors import InputError
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return its exit status."""
@@ -28,12 +30,12 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         import dshgan_tf as dsh
         from dshgan_tf.callbacks import enlarge, tile, write_png
-        from dshgan_tf.data.splits import rows_named
+        from dshgan_tf.data.labels import rows_named
         from training.evaluate import require_finished
 
         require_finished(options.workdir)
         if options.count < 1:
-            raise ValueError(f"--count must be at least 1, got {options.count}")
+            raise InputError(f"--count must be at least 1, got {options.count}")
         class_names = json.loads((options.workdir / "splits.json").read_text())["class_names"]
         names = options.names or class_names
         rows = rows_named(names, class_names).repeat(options.count, axis=0)

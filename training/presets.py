@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from dshgan_tf.config import Objective, RunConfig
+from dshgan_tf.errors import InputError
 
 # The published method: its adversary, and the learning rates that were best for it on digits.
 PUBLISHED = {"adversary": "own", "encoder_learning_rate": 1e-3, "generator_learning_rate": 2e-4}
@@ -67,5 +68,5 @@ def get_preset(name: str) -> RunConfig:
         ValueError: no such preset.
     """
     if name not in PRESETS:
-        raise ValueError(f"unknown preset {name!r}; choose from {', '.join(PRESETS)}")
+        raise InputError(f"unknown preset {name!r}; choose from {', '.join(PRESETS)}")
     return PRESETS[name]

@@ -18,6 +18,7 @@ import dshgan_tf as dsh
 from dshgan_tf.config import RunConfig
 from dshgan_tf.data import Splits, load_splits
 from dshgan_tf.data.splits import PARTS
+from dshgan_tf.errors import InputError
 from dshgan_tf.files import atomic_path, write_json
 from dshgan_tf.optimizers import default_encoder_optimizer, default_generator_optimizer
 from dshgan_tf.watchdogs import StopOnNonFinite, WatchTheGan, health
@@ -174,7 +175,7 @@ def _check_claim(workdir: Path, config: RunConfig) -> None:
     if there != config:
         old, new = dataclasses.asdict(there), dataclasses.asdict(config)
         different = ", ".join(f"{key}: {old[key]!r} there, {new[key]!r} asked" for key in old if old[key] != new[key])
-        raise ValueError(f"{workdir} holds another run ({different}); take another --workdir or delete it")
+        raise InputError(f"{workdir} holds another run ({different}); take another --workdir or delete it")
 
 
 def build(config: RunConfig, splits: Splits) -> dsh.DSHGAN:
@@ -201,9 +202,9 @@ def build(config: RunConfig, splits: Splits) -> dsh.DSHGAN:
         seed=config.seeds["noise"],
     )
     model.compile(
-        default_encoder_optimizer(config.encoder_learning_rate, config.weight_decay),
-        default_generator_optimizer(config.generator_learning_rate),
-        config.objective,
+        encoder_optimizer=default_encoder_optimizer(config.encoder_learning_rate, config.weight_decay),
+        generator_optimizer=default_generator_optimizer(config.generator_learning_rate),
+        objective=config.objective,
         skip_non_finite=config.non_finite == "skip",
     )
     return model
@@ -215,7 +216,7 @@ def _write_splits(workdir: Path, splits: Splits) -> None:
     if not path.exists():
         write_json(path, description)
     elif json.loads(path.read_text())["sha256"] != description["sha256"]:
-        raise ValueError(f"the data changed since {workdir} was begun: its split has another checksum; start a new one")
+        raise InputError(f"the data changed since {workdir} was begun: its split has another checksum; start a new one")
 
 
 def _results(config: RunConfig, splits: Splits, metrics: dict[str, Any], metrics_file: Path) -> dict[str, Any]:

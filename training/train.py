@@ -15,6 +15,7 @@ import tyro
 from rich.console import Console
 
 from dshgan_tf.config import RunConfig
+from dshgan_tf.errors import InputError
 from training.presets import PRESETS, get_preset
 
 
@@ -38,9 +39,9 @@ def parse(arguments: list[str]) -> tuple[RunConfig, Path]:
     options, flags = parser.parse_known_args(arguments)
     helping = bool({"-h", "--help"} & set(flags))
     if not helping and (options.preset is None) == (options.config is None):
-        raise ValueError(f"give one preset ({', '.join(PRESETS)}) or --config FILE")
+        raise InputError(f"give one preset ({', '.join(PRESETS)}) or --config FILE")
     if not helping and options.workdir is None:
-        raise ValueError("give --workdir DIR, the folder of the run")
+        raise InputError("give --workdir DIR, the folder of the run")
     default = RunConfig.load(options.config) if options.config else get_preset(options.preset or "digits")
     config = tyro.cli(
         RunConfig,

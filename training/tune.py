@@ -26,6 +26,7 @@ from rich.table import Table
 import dshgan_tf as dsh
 from dshgan_tf.config import RunConfig
 from dshgan_tf.data import Splits, load_splits
+from dshgan_tf.errors import InputError
 from dshgan_tf.files import write_json
 from training.devices import prepare_devices
 from training.runner import build
@@ -109,21 +110,21 @@ def tune(config: RunConfig, workdir: Path, trials: int | None = None, oracle: st
         RuntimeError: a trial failed; the same call tries it again.
     """
     if oracle not in ORACLES:
-        raise ValueError(f"oracle must be one of {', '.join(ORACLES)}, got {oracle!r}")
+        raise InputError(f"oracle must be one of {', '.join(ORACLES)}, got {oracle!r}")
     if oracle == "hyperband" and trials is not None:
-        raise ValueError(f"hyperband plans its trials by the number of epochs; leave trials={trials} out")
+        raise InputError(f"hyperband plans its trials by the number of epochs; leave trials={trials} out")
     trials = 20 if trials is None else trials
     if trials < 2:
-        raise ValueError(f"trials must be at least 2 (the first is the start itself), got {trials}")
+        raise InputError(f"trials must be at least 2 (the first is the start itself), got {trials}")
     if config.strategy != "none":
-        raise ValueError(
+        raise InputError(
             f"a trial runs on one device; leave strategy={config.strategy!r} out (KERASTUNER_TUNER_ID shares a search "
             "between processes)"
         )
     prepare_devices(config)
     splits = load_splits(config)
     if not len(splits.validation):
-        raise ValueError(
+        raise InputError(
             f"{len(splits.labeled) // splits.num_classes} labels a class leave no validation part to judge trials on; "
             "give --labels-per-class 5 or more"
         )
@@ -138,7 +139,7 @@ def _claim(workdir: Path, config: RunConfig, oracle: str) -> None:
     """Make sure that a resumed search is the one that was begun."""
     there, asked = workdir / "start.json", workdir / f"oracle.{oracle}"
     if there.exists() and (RunConfig.load(there) != config or not asked.exists()):
-        raise ValueError(f"{workdir} holds another search; take another --workdir or delete it")
+        raise InputError(f"{workdir} holds another search; take another --workdir or delete it")
     asked.touch()  # first, for a second process that comes, or a kill, in between
     config.save(there)
 

@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from dshgan_tf.errors import InputError
 from dshgan_tf.preprocessing import check_images
 
 SEVERITIES = (1, 2, 3, 4, 5)
@@ -38,12 +39,12 @@ def corrupt(images: np.ndarray, kind: str, severity: int, seed: int = 0) -> np.n
         Hendrycks and Dietterich, ICLR 2019 (the idea of kinds and severities; the strengths here are our own).
     """
     if kind not in CORRUPTIONS:
-        raise ValueError(f"unknown corruption {kind!r}; choose from {', '.join(CORRUPTIONS)}")
+        raise InputError(f"unknown corruption {kind!r}; choose from {', '.join(CORRUPTIONS)}")
     if severity not in SEVERITIES:
-        raise ValueError(f"severity must be 1 to 5, got {severity!r}")
+        raise InputError(f"severity must be 1 to 5, got {severity!r}")
     images = check_images(images)
     if images.dtype != np.uint8:
-        raise ValueError(f"images to corrupt must be uint8, got {images.dtype}; round them first")
+        raise InputError(f"images to corrupt must be uint8, got {images.dtype}; round them first")
     function, strengths = CORRUPTIONS[kind]
     rng = np.random.default_rng([seed, list(CORRUPTIONS).index(kind)])
     corrupted = function(images.astype(np.float32), strengths[severity - 1], rng) if len(images) else images

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dshgan_tf.data.listing import Listing
+from dshgan_tf.errors import InputError
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
@@ -23,7 +24,7 @@ def list_folder(root: str | Path) -> Listing:
     """
     root = Path(root)
     if not root.is_dir():
-        raise ValueError(f"{root} is no folder; give --data-dir a folder with one subfolder a class")
+        raise InputError(f"{root} is no folder; give --data-dir a folder with one subfolder a class")
     names, labels = [], []
     for path in sorted(root.rglob("*")):
         parts = path.relative_to(root).parts

@@ -7,6 +7,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from dshgan_tf.errors import InputError
+
 
 @dataclasses.dataclass(frozen=True)
 class Listing:
@@ -32,13 +34,13 @@ class Listing:
     def __post_init__(self) -> None:
         """Validate."""
         if len(self.names) != len(self.labels):
-            raise ValueError(f"{len(self.names)} files and {len(self.labels)} rows of labels in {self.root}")
+            raise InputError(f"{len(self.names)} files and {len(self.labels)} rows of labels in {self.root}")
         if len(self.class_names) < 2:
-            raise ValueError(f"{self.root} has {len(self.class_names)} classes with images; hashing needs at least 2")
+            raise InputError(f"{self.root} has {len(self.class_names)} classes with images; hashing needs at least 2")
         if len(set(self.names)) < len(self.names):
             seen: set[str] = set()
             twice = next(name for name in self.names if name in seen or seen.add(name))
-            raise ValueError(f"{twice} stands more than once in {self.root}; name each image once")
+            raise InputError(f"{twice} stands more than once in {self.root}; name each image once")
         for name in self.names:
             check_inside(name, self.root)
 
@@ -70,4 +72,4 @@ def check_inside(name: str, root: Path) -> None:
     """
     path = PurePosixPath(name)
     if not name or path.is_absolute() or ".." in path.parts or "\x00" in name or "\\" in name or ":" in name[:3]:
-        raise ValueError(f"{name!r} is no path inside {root}; give paths relative to it")
+        raise InputError(f"{name!r} is no path inside {root}; give paths relative to it")

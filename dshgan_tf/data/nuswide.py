@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from dshgan_tf.data.listing import Listing
+from dshgan_tf.errors import InputError
 
 
 def list_nuswide(root: str | Path, concepts: int = 21) -> Listing:
@@ -32,7 +33,7 @@ def list_nuswide(root: str | Path, concepts: int = 21) -> Listing:
     root = Path(root)
     names_of_concepts = _lines(_find(root, "Concepts81.txt"))
     if concepts < 2:
-        raise ValueError(f"concepts must be at least 2, got {concepts}")
+        raise InputError(f"concepts must be at least 2, got {concepts}")
     parts = _image_lists(root)
     images = [line.replace("\\", "/") for path, _ in parts for line in _lines(path)]
     truth = np.stack(
@@ -69,10 +70,10 @@ def _ground_truth(root: Path, name: str, size: int) -> np.ndarray:
     path = _find(root, f"Labels_{name}.txt")
     lines = _lines(path)
     if len(lines) != size:
-        raise ValueError(f"{path} has {len(lines)} lines for {size} images; both must be of one distribution")
+        raise InputError(f"{path} has {len(lines)} lines for {size} images; both must be of one distribution")
     odd = next((i for i, line in enumerate(lines) if line not in ("0", "1")), None)
     if odd is not None:
-        raise ValueError(f"{path}, line {odd + 1}: a label is 0 or 1, got {lines[odd][:40]!r}")
+        raise InputError(f"{path}, line {odd + 1}: a label is 0 or 1, got {lines[odd][:40]!r}")
     return np.array(lines, dtype=np.uint8)
 
 
@@ -83,13 +84,13 @@ def _image_folder(root: Path, images: list[str]) -> Path:
         for folder in folders:
             if (folder / name).is_file():
                 return folder
-    raise ValueError(f"none of the first listed images, {images[0]!r} for one, is in {root} or a folder in it")
+    raise InputError(f"none of the first listed images, {images[0]!r} for one, is in {root} or a folder in it")
 
 
 def _find(root: Path, name: str) -> Path:
     found = sorted(root.rglob(name))
     if not found:
-        raise ValueError(f"{root} has no {name}; it belongs to NUS-WIDE's distribution")
+        raise InputError(f"{root} has no {name}; it belongs to NUS-WIDE's distribution")
     return found[0]
 
 
@@ -97,4 +98,4 @@ def _lines(path: Path) -> list[str]:
     try:
         return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, ValueError) as error:
-        raise ValueError(f"cannot read {path}: {error}") from error
+        raise InputError(f"cannot read {path}: {error}") from error

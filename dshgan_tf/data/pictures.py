@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from dshgan_tf.data.listing import Listing
+from dshgan_tf.errors import InputError
 from dshgan_tf.files import atomic_path, write_json
 from dshgan_tf.preprocessing import read_image
 
@@ -48,7 +49,7 @@ def find_shape(files: Iterable[str | Path | bytes], image_size: int | None = Non
             sizes.append(image.size[::-1])
             modes.add(image.mode)
     if not sizes:
-        raise ValueError("none of the files that were looked at is an image")
+        raise InputError("none of the files that were looked at is an image")
     channels = 1 if modes <= {"1", "L", "LA", "I;16", "I;16B"} else 3
     if image_size is not None:
         return image_size, image_size, channels
@@ -124,7 +125,7 @@ def decode_once(
     about = json.loads(stem.with_suffix(".json").read_text())
     kept = np.array(about["kept"], np.int64)
     if not len(kept):
-        raise ValueError(f"no file can be decoded; {next(iter(about['skipped'].items()), '')}")
+        raise InputError(f"no file can be decoded; {next(iter(about['skipped'].items()), '')}")
     images = np.load(stem.with_suffix(".npy"), mmap_mode="r")
     return images[: len(kept)], kept, about["skipped"]
 

@@ -6,7 +6,9 @@ import dataclasses
 
 import numpy as np
 
-from dshgan_tf.data.splits import Splits, assemble, multi_hot
+from dshgan_tf.data.labels import multi_hot
+from dshgan_tf.data.splits import Splits, assemble
+from dshgan_tf.errors import InputError
 
 VALIDATION_FROM = 5  # labels a class from which a fifth of them validates
 
@@ -58,7 +60,7 @@ def get_protocol(name: str) -> Protocol:
         ValueError: no such protocol.
     """
     if name not in PROTOCOLS:
-        raise ValueError(f"unknown protocol {name!r}; choose from {', '.join(PROTOCOLS)}")
+        raise InputError(f"unknown protocol {name!r}; choose from {', '.join(PROTOCOLS)}")
     return PROTOCOLS[name]
 
 
@@ -71,7 +73,7 @@ def _draw_per_class(
     for class_id, name in classes.items():
         candidates = np.flatnonzero(free & (rows[:, class_id] > 0))
         if len(candidates) < count:
-            raise ValueError(
+            raise InputError(
                 f"class {name!r} has {len(candidates)} images left for {count} {what}; "
                 f"ask for fewer or give more images"
             )
@@ -89,12 +91,12 @@ def _mask(size: int, ids: np.ndarray) -> np.ndarray:
 
 def _check(protocol: Protocol, num_classes: int) -> None:
     if protocol.queries_per_class < 1:
-        raise ValueError(f"queries_per_class must be at least 1, got {protocol.queries_per_class}")
+        raise InputError(f"queries_per_class must be at least 1, got {protocol.queries_per_class}")
     if protocol.labels_per_class is not None and protocol.labels_per_class < 1:
-        raise ValueError(f"labels_per_class must be at least 1, got {protocol.labels_per_class}")
+        raise InputError(f"labels_per_class must be at least 1, got {protocol.labels_per_class}")
     unseen = protocol.unseen_classes
     if unseen and not 2 <= unseen <= num_classes - 2:
-        raise ValueError(
+        raise InputError(
             f"unseen_classes must be 0, or leave 2 classes on both sides of {num_classes}, got {unseen}; "
             f"take 2..{num_classes - 2}"
         )

@@ -11,13 +11,15 @@ import numpy as np
 
 from dshgan_tf.config import RunConfig
 from dshgan_tf.data.folder import list_folder
+from dshgan_tf.data.labels import check_labels, multi_hot
 from dshgan_tf.data.listing import Listing
 from dshgan_tf.data.nuswide import list_nuswide
 from dshgan_tf.data.pictures import decode, find_shape, sample
 from dshgan_tf.data.protocols import Protocol, get_protocol, split
-from dshgan_tf.data.splits import PARTS, Splits, assemble, check_labels, checksum, multi_hot
+from dshgan_tf.data.splits import PARTS, Splits, assemble, checksum
 from dshgan_tf.data.table import list_table
 from dshgan_tf.data.tfds import read_tfds
+from dshgan_tf.errors import InputError
 from dshgan_tf.preprocessing import check_images
 
 CIFAR10_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -105,13 +107,13 @@ def read(
         return Source(*read_tfds(name.removeprefix(TFDS), data_dir, image_size, image_field, label_field))
     if name not in DATASETS:
         known = ", ".join(DATASETS)
-        raise ValueError(f"unknown data set {name!r}; choose from {known}, tfds:NAME, or use data.from_arrays")
+        raise InputError(f"unknown data set {name!r}; choose from {known}, tfds:NAME, or use data.from_arrays")
     if name == "digits":
         return Source(*read_digits())
     if name == "cifar10":
         return Source(*read_cifar10(data_dir))
     if data_dir is None:
-        raise ValueError(f"data set {name!r} needs data_dir (--data-dir), where it lies")
+        raise InputError(f"data set {name!r} needs data_dir (--data-dir), where it lies")
     if name == "nuswide":
         return read_files(list_nuswide(data_dir, concepts), image_size, placeholders=True)
     return read_files(list_folder(data_dir) if name == "folder" else list_table(data_dir), image_size)
@@ -135,7 +137,7 @@ def read_files(listing: Listing, image_size: int | None = None, placeholders: bo
     try:
         images, kept, skipped = decode(listing, find_shape(looked_at, image_size), placeholders)
     except ValueError as error:
-        raise ValueError(f"{listing.root}: {error}") from error
+        raise InputError(f"{listing.root}: {error}") from error
     return Source(images, listing.label_array()[kept], listing.class_names, {**listing.skipped, **skipped})
 
 
@@ -144,13 +146,13 @@ def _protocol_of(name: str, protocol: str | None, source: Source) -> Protocol:
     own = TFDS.rstrip(":") if name.startswith(TFDS) else name
     if own in ("folder", "table", "tfds"):
         if protocol not in (None, own):
-            raise ValueError(f"protocol {protocol!r} is not for data set {name!r}; leave it out")
+            raise InputError(f"protocol {protocol!r} is not for data set {name!r}; leave it out")
         counts = multi_hot(source.labels, len(source.class_names)).sum(axis=0)
         # A tenth of the rarest class asks, at most 100 images; the rest of what has labels trains and is searched.
         return Protocol(own, queries_per_class=int(np.clip(counts.min() // 10, 1, 100)), labels_per_class=None)
     chosen = get_protocol(protocol or ("nuswide-21" if name == "nuswide" else name))
     if chosen.name.split("-")[0] != name:
-        raise ValueError(f"protocol {chosen.name!r} is not for data set {name!r}")
+        raise InputError(f"protocol {chosen.name!r} is not for data set {name!r}")
     return chosen
 
 
@@ -226,9 +228,9 @@ def read_splits(
         shape = there["image_shape"]
         _check_types(ids, names, dataset, protocol, seed, shape)
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ValueError(f"cannot read splits from {path} ({error!r}); give a splits.json of a run") from error
+        raise InputError(f"cannot read splits from {path} ({error!r}); give a splits.json of a run") from error
     if checksum(ids) != sums[0]:
-        raise ValueError(f"the ids in {path} do not have its checksum: the file was altered; restore it")
+        raise InputError(f"the ids in {path} do not have its checksum: the file was altered; restore it")
     if images is None or labels is None:
         concepts = 81 if protocol == "nuswide-81" else 21
         height, width, _ = shape
@@ -240,21 +242,21 @@ def read_splits(
         try:
             labels, _ = check_labels(labels, len(images), len(all_names))
         except ValueError as error:
-            raise ValueError(f"the labels given are not those of {path}: {error}") from error
+            raise InputError(f"the labels given are not those of {path}: {error}") from error
     size = len(images)
     for part, values in ids.items():
         if any(not 0 <= value < size for value in values):
-            raise ValueError(f"{part} in {path} names images outside 0..{size - 1}: the data set is another one")
+            raise InputError(f"{part} in {path} names images outside 0..{size - 1}: the data set is another one")
     if sorted(names[0] + names[1]) != sorted(all_names):
-        raise ValueError(f"the classes in {path} are not those of {dataset!r}: the file was altered; restore it")
+        raise InputError(f"the classes in {path} are not those of {dataset!r}: the file was altered; restore it")
     order = np.array([all_names.index(class_name) for class_name in names[0] + names[1]])
     about = {"class_names": names[0], "unseen_names": names[1], "name": dataset, "protocol": protocol, "seed": seed}
     try:
         splits = assemble(images, labels, ids, order=order, **about)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise InputError(f"{path}: {error}") from error
     if splits.describe()["labels_sha256"] != sums[1]:
-        raise ValueError(f"the labels of {dataset!r} are not those that {path} was made from: the data set changed")
+        raise InputError(f"the labels of {dataset!r} are not those that {path} was made from: the data set changed")
     return splits
 
 
@@ -264,9 +266,9 @@ def _check_types(
     texts = [dataset, protocol, *names[0], *names[1]]
     lists = all(isinstance(values, list) and all(type(value) is int for value in values) for values in ids.values())
     if not lists or not all(isinstance(text, str) for text in texts) or type(seed) is not int:
-        raise ValueError("ids must be lists of whole numbers, names texts, and the seed a whole number")
+        raise InputError("ids must be lists of whole numbers, names texts, and the seed a whole number")
     if not isinstance(shape, list) or len(shape) != 3 or not all(type(side) is int and side > 0 for side in shape):
-        raise ValueError(f"image_shape must be three positive whole numbers, got {shape!r}")
+        raise InputError(f"image_shape must be three positive whole numbers, got {shape!r}")
 
 
 def load_splits(config: RunConfig) -> Splits:
@@ -332,7 +334,7 @@ def from_arrays(
     array = check_images(images)
     if array.dtype != np.uint8:
         if array.size and array.max() <= 1:
-            raise ValueError(f"float images lie within 0..{array.max():.3g}; multiply them by 255 (0..255 is expected)")
+            raise InputError(f"float images lie within 0..{array.max():.3g}; multiply them by 255 (0..255 is expected)")
         array = np.rint(array).astype(np.uint8)
     labels, num_classes = check_labels(labels, len(array), len(class_names) if class_names else None)
     names = class_names or tuple(str(i) for i in range(num_classes))

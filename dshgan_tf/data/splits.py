@@ -10,7 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from dshgan_tf.data.labels import check_labels, multi_hot, rows_named
 from dshgan_tf.data.rows import Rows
+from dshgan_tf.errors import InputError
+from dshgan_tf.preprocessing import check_images, to_uint8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,10 +39,10 @@ class Part:
         if self.labels is not None:
             lengths["labels"] = len(self.labels)
         if len(set(lengths.values())) != 1:
-            raise ValueError(f"images, labels and ids must have one length, got {lengths}")
+            raise InputError(f"images, labels and ids must have one length, got {lengths}")
         values, counts = np.unique(self.ids, return_counts=True)
         if len(values) < len(self.ids):
-            raise ValueError(f"id {values[counts > 1][0]} stands in one part more than once; name each image once")
+            raise InputError(f"id {values[counts > 1][0]} stands in one part more than once; name each image once")
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -85,9 +88,9 @@ class Splits:
     def __post_init__(self) -> None:
         """Validate."""
         if self.unlabeled.labels is not None:
-            raise ValueError("unlabeled.labels must be None, so that hidden labels cannot leak into training")
+            raise InputError("unlabeled.labels must be None, so that hidden labels cannot leak into training")
         if len(self.class_names) != self.num_classes:
-            raise ValueError(f"{len(self.class_names)} class names for {self.num_classes} classes; give one a class")
+            raise InputError(f"{len(self.class_names)} class names for {self.num_classes} classes; give one a class")
         trained = ("labeled", "unlabeled", "validation")
         disjoint = [("query", other) for other in ("database", *trained)]
         disjoint += [("labeled", "unlabeled"), ("labeled", "validation"), ("validation", "unlabeled")]
@@ -96,13 +99,13 @@ class Splits:
         for first, second in disjoint:
             shared = np.intersect1d(getattr(self, first).ids, getattr(self, second).ids)
             if len(shared):
-                raise ValueError(
+                raise InputError(
                     f"{first} and {second} overlap in {len(shared)} images (first id {shared[0]}); "
                     "an evaluation on such a split is worthless: remove them from one of the two"
                 )
         missing = np.flatnonzero(self.multi_hot(self.labeled.labels).sum(axis=0) == 0)
         if len(missing):
-            raise ValueError(
+            raise InputError(
                 f"class {self.class_names[missing[0]]!r} has no labelled image; "
                 "raise labels_per_class or leave the class out"
             )
@@ -239,83 +242,39 @@ def assemble(
     )
 
 
-def rows_named(names: Sequence[str], class_names: Sequence[str]) -> np.ndarray:
-    """Return label rows for names, as `Splits.rows_named`.
+def splits_to_train(images: Any, labels: Any, num_classes: int, multi_label: bool) -> Splits:
+    """Sort arrays into labelled and unlabelled images, to train on all of them; nothing is left to evaluate on.
 
     Args:
-        names: N of them, each of one class, or of several with `|` between them.
-        class_names: L names.
-
-    Returns:
-        (N, L) uint8 multi-hot.
-
-    Raises:
-        ValueError: no such class.
-    """
-    rows = np.zeros((len(names), len(class_names)), np.uint8)
-    for row, name in zip(rows, names, strict=True):
-        for label in [name] if name in class_names else name.split("|"):
-            if label not in class_names:
-                raise ValueError(f"no class {label!r}; there are {', '.join(class_names)}")
-            row[list(class_names).index(label)] = 1
-    return rows
-
-
-def multi_hot(labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """Turn class ids or multi-hot rows into (N, L) float32 multi-hot rows.
-
-    Args:
-        labels: (N,) int in -1..L-1 (-1: no label), or (N, L) of 0 and 1.
+        images: (N, H, W, C) uint8, or float in 0..255, which is rounded.
+        labels: class ids (N,), -1 where unlabelled, or multi-hot (N, L), zeros where unlabelled.
         num_classes: L.
+        multi_label: whether an image may have several labels.
 
     Returns:
-        (N, L) float32.
-    """
-    labels = np.asarray(labels)
-    if labels.ndim == 2:
-        return labels.astype(np.float32)
-    rows = np.zeros((len(labels), num_classes), np.float32)
-    known = np.flatnonzero(labels >= 0)
-    rows[known, labels[known]] = 1.0
-    return rows
-
-
-def check_labels(labels: Any, num_images: int, num_classes: int | None = None) -> tuple[np.ndarray, int]:
-    """Check labels at the border.
-
-    Args:
-        labels: class ids (N,), -1 where unknown, or multi-hot (N, L).
-        num_images: N wanted.
-        num_classes: L wanted, or None to find it.
-
-    Returns:
-        Labels as int64 ids or uint8 multi-hot rows, and the number of classes.
+        Splits whose query, database and validation parts are empty.
 
     Raises:
-        ValueError: another length, not integers, out of range, or fewer than two classes.
+        ValueError: images or labels that do not fit, or a class without a labelled image.
     """
-    array = np.asarray(labels)
-    if len(array) != num_images:
-        raise ValueError(f"{len(array)} labels for {num_images} images; give one label (or row) an image")
-    if array.ndim not in (1, 2):
-        raise ValueError(f"labels must be class ids (N,) or multi-hot (N, L), got shape {array.shape}")
-    if not np.issubdtype(array.dtype, np.integer) and array.dtype != bool:
-        if not np.issubdtype(array.dtype, np.floating) or not np.array_equal(array, np.rint(array)):
-            raise ValueError(f"labels must be integers, got dtype {array.dtype}; map class names to 0..L-1 first")
-    if array.ndim == 2:
-        if array.size and (array.min() < 0 or array.max() > 1):
-            raise ValueError(f"multi-hot labels must be 0 or 1, got {array.min()}..{array.max()}")
-        found, array = array.shape[1], array.astype(np.uint8)
-    else:
-        array = array.astype(np.int64)
-        found = int(array.max(initial=-1)) + 1
-        limit = found if num_classes is None else num_classes
-        if array.min(initial=0) < -1 or found > limit:
-            bad = array.min(initial=0) if array.min(initial=0) < -1 else found - 1
-            raise ValueError(f"label {bad} is out of range; class ids are 0..{limit - 1}, and -1 where unknown")
-    classes = found if num_classes is None else num_classes
-    if array.ndim == 2 and array.shape[1] != classes:
-        raise ValueError(f"multi-hot labels have {array.shape[1]} columns for {classes} classes")
-    if classes < 2:
-        raise ValueError(f"hashing needs at least 2 classes, got {classes}")
-    return array, classes
+    pixels = check_images(images)
+    pixels = pixels if pixels.dtype == np.uint8 else to_uint8(pixels)
+    labels, _ = check_labels(labels, len(pixels), num_classes)
+    if multi_label != (labels.ndim == 2):
+        wanted = "multi-hot labels (N, L)" if multi_label else "class ids (N,)"
+        raise InputError(f"the model was built with multi_label={multi_label} and takes {wanted}, got {labels.shape}")
+    known = labels.any(axis=1) if multi_label else labels >= 0
+    some, others = np.flatnonzero(known), np.flatnonzero(~known)
+    nothing = Part(pixels[:0], labels[:0], np.zeros(0, np.int64))
+    return Splits(
+        query=nothing,
+        labeled=Part(pixels[some], labels[some], some),
+        unlabeled=Part(pixels[others], None, others),
+        database=nothing,
+        validation=nothing,
+        num_classes=num_classes,
+        class_names=tuple(str(number) for number in range(num_classes)),
+        name="arrays",
+        protocol="all to train",
+        seed=0,
+    )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dshgan_tf.data.listing import Listing
+from dshgan_tf.errors import InputError
 
 COLUMNS = ("path", "labels")
 
@@ -34,7 +35,7 @@ def list_table(path: str | Path) -> Listing:
         classes = sorted({label for row in labels for label in row})
         return Listing(path.parent, tuple(names), tuple(labels), tuple(classes))
     except (OSError, ValueError, csv.Error) as error:
-        raise ValueError(f"cannot read {path}: {error}") from error
+        raise InputError(f"cannot read {path}: {error}") from error
 
 
 def _read_csv(path: Path) -> list[tuple[Any, Any]]:
@@ -51,7 +52,7 @@ def _read_parquet(path: Path) -> list[tuple[Any, Any]]:
     try:
         table = parquet.read_table(path)
     except pyarrow.ArrowException as error:
-        raise ValueError(str(error)) from error
+        raise InputError(str(error)) from error
     _check_columns(table.column_names)
     return list(zip(*(table.column(name).to_pylist() for name in COLUMNS), strict=True))
 
@@ -59,7 +60,7 @@ def _read_parquet(path: Path) -> list[tuple[Any, Any]]:
 def _check_columns(names: Any) -> None:
     missing = [name for name in COLUMNS if name not in names]
     if missing:
-        raise ValueError(
+        raise InputError(
             f"no column {missing[0]!r} among {', '.join(map(str, names)) or 'none'}; it needs path and labels"
         )
 
@@ -69,5 +70,5 @@ def _text(value: Any) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise ValueError(f"path and labels must be texts, got {value!r}")
+        raise InputError(f"path and labels must be texts, got {value!r}")
     return value

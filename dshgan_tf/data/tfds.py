@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from dshgan_tf.data.pictures import decode_once, find_shape, sample
+from dshgan_tf.errors import InputError
 
 MOST_CLASSES = 100_000
 
@@ -50,7 +51,7 @@ def read_tfds(
         only = {image_field: features[image_field], label_field: features[label_field]}
     except Exception as error:  # TFDS raises whatever is wrong with a name, a folder or a download
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ValueError(f"cannot read data set {name!r} of TFDS: {reason}") from error
+        raise InputError(f"cannot read data set {name!r} of TFDS: {reason}") from error
 
     def examples() -> Iterator[tuple[str, bytes, Any]]:
         for split in sorted(builder.info.splits):
@@ -66,7 +67,7 @@ def read_tfds(
     try:
         return _read(examples, builder, image_field, features[label_field], image_size)
     except tf.errors.OpError as error:
-        raise ValueError(f"cannot read data set {name!r} of TFDS: its files are damaged ({error.message})") from error
+        raise InputError(f"cannot read data set {name!r} of TFDS: its files are damaged ({error.message})") from error
 
 
 def _read(
@@ -103,15 +104,15 @@ def _check(features: Any, image_field: str, label_field: str) -> None:
 
     for option, field in (("image_field", image_field), ("label_field", label_field)):
         if field not in features:
-            raise ValueError(f"it has no field {field!r}; give one of {', '.join(sorted(features))} as {option}")
+            raise InputError(f"it has no field {field!r}; give one of {', '.join(sorted(features))} as {option}")
     if not isinstance(features[image_field], tfds.features.Image):
-        raise ValueError(f"field {image_field!r} holds no images; give another image_field")
+        raise InputError(f"field {image_field!r} holds no images; give another image_field")
     if np.dtype(features[image_field].np_dtype) not in (np.uint8, np.uint16):
-        raise ValueError(f"field {image_field!r} holds pixels of {features[image_field].np_dtype}, not of 8 or 16 bits")
+        raise InputError(f"field {image_field!r} holds pixels of {features[image_field].np_dtype}, not of 8 or 16 bits")
     label = features[label_field]
     inner = label.feature if isinstance(label, tfds.features.Sequence) else label
     if inner.shape != () or not np.issubdtype(np.dtype(inner.np_dtype), np.integer):
-        raise ValueError(f"field {label_field!r} holds no classes; give another label_field")
+        raise InputError(f"field {label_field!r} holds no classes; give another label_field")
 
 
 def _labels(raw: list[Any], feature: Any) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -122,7 +123,7 @@ def _labels(raw: list[Any], feature: Any) -> tuple[np.ndarray, tuple[str, ...]]:
     if not names:
         largest = max((int(np.max(label, initial=-1)) for label in raw), default=-1)
         if largest >= MOST_CLASSES:
-            raise ValueError(f"the labels go up to {largest}, which is no class; give another label_field")
+            raise InputError(f"the labels go up to {largest}, which is no class; give another label_field")
         names = tuple(str(number) for number in range(largest + 1))
     if not several:
         return np.array([int(label) for label in raw], np.int64), names

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from dshgan_tf.data.splits import Splits
-from dshgan_tf.preprocessing import to_network_range
+from dshgan_tf.errors import InputError
 
 
 class TripletOrder:
@@ -37,14 +37,14 @@ class TripletOrder:
     ) -> None:
         most = len(label_rows) + num_unlabeled
         if not len(label_rows):
-            raise ValueError("there are no labelled images, so no triplets; give some a label")
+            raise InputError("there are no labelled images, so no triplets; give some a label")
         if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+            raise InputError(f"batch_size must be at least 1, got {batch_size}")
         # More than all images is a slip, but where a few labelled ones are all that there is they fill a batch.
         if num_unlabeled and batch_size > most:
-            raise ValueError(f"batch_size must be 1..{most}, which is all images that train, got {batch_size}")
+            raise InputError(f"batch_size must be 1..{most}, which is all images that train, got {batch_size}")
         if sampling not in ("uniform", "balanced"):
-            raise ValueError(f"sampling must be 'uniform' or 'balanced', got {sampling!r}")
+            raise InputError(f"sampling must be 'uniform' or 'balanced', got {sampling!r}")
         self.label_rows, self.batch_size, self.seed = label_rows, batch_size, seed
         self.num_unlabeled = num_unlabeled
         self.steps_per_epoch = max(1, (num_unlabeled or len(label_rows)) // batch_size)
@@ -132,15 +132,15 @@ def triplets(
         sampling: as in `TripletOrder`.
 
     Returns:
-        Dataset of dicts: `image` (B, H, W, C) float32 in [-1, 1], `label` (B, L) float32, `negative_label` (B, L)
-        float32 that shares no label with `label`, `unlabeled_image` (B, H, W, C) float32 in [-1, 1], and
+        Dataset of dicts: `image` (B, H, W, C) float32 pixels, 0..255, `label` (B, L) float32, `negative_label` (B, L)
+        float32 that shares no label with `label`, `unlabeled_image` (B, H, W, C) float32 pixels, and
         `label_frequency` (B, L) float32, in every row how frequent the labels are among all labelled images.
 
     Raises:
         ValueError: batch_size below 1, or above the number of images where some are unlabelled; first_step negative.
     """
     if first_step < 0:
-        raise ValueError(f"first_step must be at least 0, got {first_step}")
+        raise InputError(f"first_step must be at least 0, got {first_step}")
     rows = splits.multi_hot(splits.labeled.labels)
     order = TripletOrder(rows, len(splits.unlabeled), batch_size, seed, sampling)
     unlabeled_images = splits.unlabeled.images if order.num_unlabeled else splits.labeled.images
@@ -158,7 +158,7 @@ def triplets(
             is_image = name.endswith("image")
             tensor.set_shape((batch_size, *(splits.image_shape if is_image else (splits.num_classes,))))
             if is_image:
-                batch[name] = to_network_range(tf.cast(tensor, tf.float32))
+                batch[name] = tf.cast(tensor, tf.float32)
         batch["label_frequency"] = tf.repeat(tf.constant(rows.mean(axis=0))[None], batch_size, axis=0)
         return batch
 
