@@ -1,6 +1,6 @@
 """Time the retrieval evaluation against loops that sort the database for every query.
 
-    python benchmarks/evaluation.py              all sizes, one to two minutes on two cores
+    python benchmarks/evaluation.py              all sizes, two to three minutes on two cores
     python benchmarks/evaluation.py --quick      a tenth of the queries
     python benchmarks/evaluation.py --codes FILE also the codes in FILE, a NumPy archive with query_codes, query_labels,
                                                  database_codes, database_labels (class ids) and num_bits
@@ -10,6 +10,11 @@ Two loops, both written here, both with the peers' policy (stable order, divisor
 - "in use": distances as a product of +-1 vectors, then argsort, as in the usual collections; but sorted as integers,
   which NumPy 2 does three times as fast as their float32;
 - "fastest": distances as popcount of XOR in uint8, for which NumPy's stable sort is a radix sort.
+
+"With query_relaxed" is the same evaluation with ``map_asymmetric`` besides. The queries' relaxed codes are made up:
+each bit is equally likely to be anywhere on its side of 0.5. Calls with and without take turns, so that both meet the
+same load. The cases "repeated" have few distinct codes, equally many for each of ten classes, which differ from the
+code of their class in 10% of the bits. An image has one of its class, and every tenth image one of any class.
 
 Each case runs in a process of its own. Extra memory is the peak of the resident set during the first evaluation
 above what it was just before, with codes and labels in memory and the loops compiled.
@@ -27,6 +32,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -41,14 +47,19 @@ Problem = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class Case:
-    """One row of the table; ``flip`` is the chance of each bit to differ from its class' code, a half is random."""
+    """One table; ``flip`` is the chance of each bit to differ from its class' code, a half is random.
+
+    With ``codes`` that many distinct codes are made so, and images draw from those of their class.
+    """
 
     name: str
     queries: int
     database: int
     num_bits: int
     flip: float = 0.5
+    codes: int | None = None
     loops: bool = True
+    relaxed: bool = True
     repeats: int = 3
     file: str | None = None
 
@@ -62,7 +73,12 @@ def make_problem(case: Case) -> tuple[Problem, int]:
     rng = np.random.default_rng(0)
     count = case.queries + case.database
     labels = rng.integers(0, 10, count)
-    if case.flip == 0.5 and case.num_bits % 8 == 0:
+    if case.codes is not None:
+        prototypes = rng.integers(0, 2, (10, 1, case.num_bits), dtype=np.uint8)
+        bits = prototypes ^ (rng.random((10, case.codes // 10, case.num_bits)) < case.flip)
+        classes = np.where(rng.random(count) < 0.1, rng.integers(0, 10, count), labels)
+        codes = pack(bits[classes, rng.integers(0, case.codes // 10, count)])
+    elif case.flip == 0.5 and case.num_bits % 8 == 0:
         codes = rng.integers(0, 256, (count, case.num_bits // 8), dtype=np.uint8)
     else:
         prototypes = rng.integers(0, 2, (10, case.num_bits), dtype=np.uint8)
@@ -103,12 +119,18 @@ def loop_fastest(problem: Problem, num_bits: int) -> float:
 
 def timed(function: Callable[[], object], repeats: int) -> float:
     """Median of the wall-clock seconds of some calls."""
-    seconds = []
+    return timed_in_turns([function], repeats)[0]
+
+
+def timed_in_turns(functions: list[Callable[[], object]], repeats: int) -> list[float]:
+    """Median of the wall-clock seconds of some calls of each function, called in turns."""
+    seconds: list[list[float]] = [[] for _ in functions]
     for _ in range(repeats):
-        start = time.perf_counter()
-        function()
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds)
+        for function, measured in zip(functions, seconds, strict=True):
+            start = time.perf_counter()
+            function()
+            measured.append(time.perf_counter() - start)
+    return [statistics.median(measured) for measured in seconds]
 
 
 def resident() -> int:
@@ -133,21 +155,37 @@ def peak_extra_memory(function: Callable[[], object]) -> float:
     return max(peak - before, 0) / 2**20
 
 
+def make_relaxed(codes: np.ndarray, num_bits: int) -> np.ndarray:
+    """Make up relaxed codes, (Q, K) float32, on the right sides of 0.5."""
+    below = np.random.default_rng(1).random((len(codes), num_bits), dtype=np.float32) / 2
+    return np.where(unpack(codes, num_bits) == 1, 1 - np.minimum(below, 0.499), below).astype(np.float32)
+
+
 def run_case(case: Case) -> dict[str, float | str]:
     """Measure one case."""
     problem, num_bits = make_problem(case)
+    relaxed = make_relaxed(problem[0], num_bits)
+
+    def evaluate(**options: object) -> dict[str, float | int | str]:
+        return retrieval.evaluate(*problem, num_bits, **options)
+
     for policy in ({}, retrieval.PEER):  # compile, or read what an earlier run compiled
-        retrieval.evaluate(*(part[:2] for part in problem), num_bits, **policy)
-    memory = peak_extra_memory(lambda: retrieval.evaluate(*problem, num_bits))
+        retrieval.evaluate(*(part[:2] for part in problem), num_bits, query_relaxed=relaxed[:2], **policy)
+    memory = peak_extra_memory(evaluate)
     shape = (len(problem[0]), len(problem[2]), num_bits)
     row: dict[str, float | str] = {"name": case.name, "shape": "{:,} x {:,}, {} bits".format(*shape), "memory": memory}
-    row["seconds"] = timed(lambda: retrieval.evaluate(*problem, num_bits), case.repeats)
+    if case.relaxed:
+        row["relaxed_memory"] = peak_extra_memory(lambda: evaluate(query_relaxed=relaxed))
+    for prefix, policy in (("", {}), ("peer_", retrieval.PEER))[: 2 if case.loops or case.codes else 1]:
+        functions = [partial(evaluate, **policy)]
+        if case.relaxed:
+            functions.append(partial(evaluate, query_relaxed=relaxed, **policy))
+        names = (f"{prefix}seconds", f"{prefix}relaxed_seconds")
+        row |= dict(zip(names, timed_in_turns(functions, case.repeats), strict=False))
     if case.loops:
-        row["peer_seconds"] = timed(lambda: retrieval.evaluate(*problem, num_bits, **retrieval.PEER), case.repeats)
-        row["loop_in_use"] = timed(lambda: loop_in_use(problem, num_bits), case.repeats)
-        row["loop_fastest"] = timed(lambda: loop_fastest(problem, num_bits), case.repeats)
-        by_counting = retrieval.evaluate(*problem, num_bits, **retrieval.PEER)["map"]
-        row["map_difference"] = abs(by_counting - loop_fastest(problem, num_bits))
+        row["loop_in_use"] = timed(lambda: loop_in_use(problem, num_bits), min(case.repeats, 3))
+        row["loop_fastest"] = timed(lambda: loop_fastest(problem, num_bits), min(case.repeats, 3))
+        row["map_difference"] = abs(evaluate(**retrieval.PEER)["map"] - loop_fastest(problem, num_bits))
     return row
 
 
@@ -158,15 +196,18 @@ def print_row(console: Console, row: dict[str, float | str]) -> None:
         table.add_column(column, justify="left" if column == "what" else "right")
     names = {
         "seconds": "evaluate(), defaults",
+        "relaxed_seconds": "evaluate(), with query_relaxed",
         "peer_seconds": "evaluate(**PEER)",
+        "peer_relaxed_seconds": "evaluate(**PEER), with query_relaxed",
         "loop_in_use": "loop in use (product, argsort)",
         "loop_fastest": "fastest loop (popcount, radix)",
     }
     for key, name in names.items():
         if key in row:
-            table.add_row(name, f"{row[key]:.3f}", f"{row[key] / row['seconds']:.1f}")
+            table.add_row(name, f"{row[key]:.3f}", f"{row[key] / row['seconds']:.2f}")
     console.print(table)
     console.print(f"extra memory at the peak {row['memory']:.0f} MiB", end="")
+    console.print(f", with query_relaxed {row['relaxed_memory']:.0f}" if "relaxed_memory" in row else "", end="")
     console.print(f"; MAP differs from the loop's by {row['map_difference']:.1e}" if "map_difference" in row else "")
     console.print()
 
@@ -180,9 +221,15 @@ def main() -> None:
     scale = 10 if arguments.quick else 1
     cases = [
         Case("random", 1_000 // scale, 59_000, 48),
-        Case("like trained (2% of the bits flipped)", 1_000 // scale, 59_000, 48, flip=0.02),
-        Case("random", 10_000 // scale, 50_000, 48, repeats=1 if scale == 1 else 3),
-        Case("large", 1_000 // scale, 10_000_000, 64, loops=False, repeats=1),
+        Case("like trained (2% of the bits flipped)", 1_000 // scale, 59_000, 48, flip=0.02, repeats=7),
+        Case(
+            "repeated (1,000 distinct codes)", 1_000 // scale, 59_000, 48, flip=0.1, codes=1_000, loops=False, repeats=7
+        ),
+        Case(
+            "repeated (5,000 distinct codes)", 1_000 // scale, 59_000, 48, flip=0.1, codes=5_000, loops=False, repeats=7
+        ),
+        Case("random", 10_000 // scale, 50_000, 48, relaxed=False, repeats=1 if scale == 1 else 3),
+        Case("large", 1_000 // scale, 10_000_000, 64, loops=False, relaxed=False, repeats=1),
     ]
     if arguments.codes:
         cases.append(Case(Path(arguments.codes).name, 0, 0, 0, file=arguments.codes))

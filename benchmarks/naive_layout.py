@@ -3,7 +3,7 @@
     python benchmarks/naive_layout.py                seconds of a step of the published objective, XLA without oneDNN
     python benchmarks/naive_layout.py cifar10_paper --labels-per-class 50 --steps 1000 --workdir DIR     its MAP
 
-The second is `dshgan-train` with these networks. Its workdir does not say so, and nothing but this script can read the
+The second is `dshgan train` with these networks. Its workdir does not say so, and nothing but this script can read the
 model back: keep it apart from others.
 """
 
@@ -24,14 +24,14 @@ from keras import layers
 import dshgan_tf as dsh
 from dshgan_tf import model as model_module
 from dshgan_tf import networks
-from training import train
+from dshgan_tf.commands.main import main
 
 BATCH, SHAPE, STEPS = 64, (32, 32, 3), 8
 
 
 def vgg_trunk(images, width, norm):
     """Two convolutions of full width at every resolution, then pooling."""
-    x = images
+    x = layers.Rescaling(1 / 127.5, -1.0)(images)
     for stage, filters in enumerate((32, 64, 128)):
         for i in range(2):
             x = layers.LeakyReLU(negative_slope=0.1)(networks._convolution(x, filters, norm, f"naive{stage}_{i}"))
@@ -49,7 +49,8 @@ def upsampling_generator(image_shape, num_classes, noise_dim=64, width=16, norm=
         x = layers.UpSampling2D(name=f"up{level}")(x)
         x = layers.LeakyReLU(negative_slope=0.1)(networks._convolution(x, filters, norm, f"naive{level}"))
     image = layers.Conv2D(3, 3, padding="same", activation="tanh", dtype="float32", name="image")(x)
-    return keras.Model([noise, labels], image, name="generator")
+    pixels = layers.Rescaling(127.5, 127.5, dtype="float32", name="pixels")(image)
+    return keras.Model([noise, labels], pixels, name="generator")
 
 
 def seconds_of_a_step():
@@ -72,5 +73,5 @@ def seconds_of_a_step():
 if __name__ == "__main__":
     networks.small_trunk, model_module.build_generator = vgg_trunk, upsampling_generator
     if sys.argv[1:]:
-        sys.exit(train.main())
+        sys.exit(main(["train", *sys.argv[1:]]))
     print(seconds_of_a_step())

@@ -3,7 +3,7 @@
     python benchmarks/own_data.py --folder /tmp/jpegs        50,000 files, a few minutes on 2 cores
 
 The files are made where they are missing: noise of 96 x 96 pixels under a gradient, ten classes, 500 labelled files a
-class and the rest unlabelled. `dshgan-train folder` runs in a process of its own, whose largest resident memory is that
+class and the rest unlabelled. `dshgan train FOLDER` runs in a process of its own, whose largest resident memory is that
 of the kernel's record.
 """
 
@@ -28,7 +28,7 @@ from rich.console import Console
 from rich.progress import track
 
 SIDE, STEPS, BATCH = 96, 40, 64
-TRAIN = "import sys; from training.train import main; sys.exit(main())"
+TRAIN = "import sys; from dshgan_tf.commands.main import main; sys.exit(main(['train', *sys.argv[1:]]))"
 
 
 def write_files(folder, count):

@@ -3,7 +3,7 @@
     python benchmarks/study.py --list           studies, their rows and their commands
     python benchmarks/study.py digits-labels    trains, evaluates, writes studies/digits-labels/results.md
 
-Every row is a `dshgan-train` in a process of its own, pinned to a core of its own, as many at a time as there are
+Every row is a `dshgan train` in a process of its own, pinned to a core of its own, as many at a time as there are
 cores. A study that was stopped goes on where it was.
 """
 
@@ -25,7 +25,7 @@ if __name__ == "__main__":
 from rich.console import Console
 from rich.progress import track
 
-from training.train import parse
+from dshgan_tf.commands.train import read_config
 
 GAN_AND_RIVALS = {"default": (), "no_synthetic": ("--no-synthetic",), "no_gan": ("--no-gan",)}
 FAST = ("--precision", "mixed_bfloat16")
@@ -37,7 +37,7 @@ class Study:
     """Rows of one table.
 
     Args:
-        rows: name -> arguments of `dshgan-train`, the preset first; the seed is added.
+        rows: name -> arguments of `dshgan train`, the preset first; the seed is added.
         seeds: of every row.
         shift: whether corrupted queries are evaluated too.
     """
@@ -95,14 +95,14 @@ STUDIES = {
 
 
 def command_of(row, seed, workdir):
-    return ["dshgan-train", *row, "--seed", str(seed), "--workdir", str(workdir)]
+    return ["dshgan", "train", *row, "--seed", str(seed), "--workdir", str(workdir)]
 
 
 def is_done(row, seed, workdir):
     """Whether the run is there; one that another recipe made, a run of an older version, is refused."""
     if not (workdir / "results.json").exists():
         return False
-    config, _ = parse(command_of(row, seed, workdir)[1:])
+    config, _ = read_config(command_of(row, seed, workdir)[2:])
     wanted, made = json.loads(json.dumps(dataclasses.asdict(config))), workdir / "config.json"
     if not made.exists() or json.loads(made.read_text()) != wanted:
         raise SystemExit(f"{workdir} was made with other settings than this row has now; move it away")

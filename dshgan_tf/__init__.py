@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     )
     from dshgan_tf.config import Objective, RunConfig
     from dshgan_tf.errors import InputError
-    from dshgan_tf.index import HammingIndex
     from dshgan_tf.model import DSHGAN, load_model
+    from dshgan_tf.search.hamming_index import HammingIndex
 
 __version__ = "0.1.0"
 
@@ -55,7 +55,7 @@ __all__ = [
 
 _HOMES = {
     "DSHGAN": "dshgan_tf.model",
-    "HammingIndex": "dshgan_tf.index",
+    "HammingIndex": "dshgan_tf.search.hamming_index",
     "InputError": "dshgan_tf.errors",
     "Objective": "dshgan_tf.config",
     "RunConfig": "dshgan_tf.config",

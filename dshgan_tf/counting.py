@@ -25,7 +25,11 @@ SMALL = 1 << 20  # pairs below which starting threads costs more than it saves
 
 
 def compiled(function: Callable) -> Callable:
-    """Compile without the interpreter's lock, and keep the machine code on disk where a folder for it is writable."""
+    """Compile without the interpreter's lock, and keep the machine code on disk where a folder for it is writable.
+
+    What is kept is tied to the function's own file. Whoever changes a compiled function removes ``__pycache__``, or
+    the functions of other files that call it go on with the old one.
+    """
     try:
         return numba.njit(nogil=True, cache=True)(function)
     except RuntimeError:  # numba found no writable cache folder, as in a read-only container
@@ -126,8 +130,12 @@ def count_range(
     database_codes: np.ndarray,
     database_labels: np.ndarray,
     class_ids: bool,
+    weights: np.ndarray,
 ) -> None:
-    """Add the pairs of some queries and one database part to ``counts`` (Q, G+1, K+1) int64."""
+    """Add the pairs of some queries and one database part to ``counts`` (Q, G+1, K+1) int64.
+
+    ``weights`` is (N,) int64, how many images each database code stands for, or empty where each is one.
+    """
     num_queries, levels, num_distances = counts.shape
     num_codes = database_codes.shape[1]
     bins, shared = np.empty(TILE, np.uint32), np.empty(TILE, np.uint32)
@@ -139,7 +147,12 @@ def count_range(
             fill_shared(query_labels[q], database_labels, start, size, class_ids, levels - 1, shared)
             for j in range(size):
                 bins[j] += shared[j] * np.uint32(num_distances)
-            add_histogram(bins, size, counts[q].reshape(-1), even, odd)
+            if not len(weights):
+                add_histogram(bins, size, counts[q].reshape(-1), even, odd)
+                continue
+            flat = counts[q].reshape(-1)
+            for j in range(size):
+                flat[bins[j]] += weights[start + j]
 
 
 @compiled

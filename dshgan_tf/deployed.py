@@ -13,10 +13,10 @@ import tensorflow as tf
 from keras import ops
 
 from dshgan_tf import codes
-from dshgan_tf.data.labels import check_labels, multi_hot
 from dshgan_tf.errors import InputError
 from dshgan_tf.files import atomic_folder
 from dshgan_tf.image_batches import image_batches
+from dshgan_tf.labels import check_labels, multi_hot
 from dshgan_tf.preprocessing import to_uint8
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -76,3 +77,9 @@ def remove_leftovers(folder: str | os.PathLike[str], pattern: str, age: float = 
     for path in Path(folder).glob(pattern):
         if time.time() - path.stat().st_mtime > age:
             shutil.rmtree(path, ignore_errors=True)
+
+
+def checksum(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a file, as hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,102 +11,34 @@ from __future__ import annotations
 import numpy as np
 
 from dshgan_tf.counting import TILE, compiled, fill_distances, fill_shared
+from dshgan_tf.radix import WIDEST, sort_keys
 from dshgan_tf.ranking import SERIES_FROM
 
 HARMONIC = np.concatenate([[0.0], np.cumsum(1.0 / np.arange(1, SERIES_FROM + 1))])  # a constant in compiled code
-FEW = 24  # keys for which inserting one by one is the fastest sort
-WIDEST = 10  # bits of a radix sort's digit: more counters than 1,024 do not fit the L1 cache with their data
-
-
-@compiled
-def sort_keys(
-    keys: np.ndarray, ids: np.ndarray, spare_keys: np.ndarray, spare_ids: np.ndarray, size: int, counters: np.ndarray
-) -> None:
-    """Sort ``size`` keys and their ids in place, equal keys in the order given.
-
-    A radix sort, least significant digit first, over the bits in which the keys differ at all.
-
-    Args:
-        keys: (n,) uint64, n at least ``size``. Changed.
-        ids: (n,) integers. Changed.
-        spare_keys: (n,) uint64, overwritten.
-        spare_ids: (n,) like ``ids``, overwritten.
-        size: how many keys there are.
-        counters: (2**WIDEST,) int64, overwritten.
-    """
-    if size <= FEW:
-        for j in range(1, size):
-            key, number = keys[j], ids[j]
-            i = j
-            while i > 0 and keys[i - 1] > key:
-                keys[i], ids[i] = keys[i - 1], ids[i - 1]
-                i -= 1
-            keys[i], ids[i] = key, number
-        return
-    differing = np.uint64(0)
-    for j in range(size):
-        differing |= keys[j] ^ keys[0]
-    low, high = 0, 64
-    while high > 0 and not differing >> np.uint64(high - 1):
-        high -= 1
-    while low < high and not (differing >> np.uint64(low)) & np.uint64(1):
-        low += 1
-    width, cost = 1, 64 * (size + 2)
-    for candidate in range(2, WIDEST + 1):
-        passes = -(-(high - low) // candidate)
-        if passes * (size + (1 << candidate)) < cost:
-            width, cost = candidate, passes * (size + (1 << candidate))
-    mask = np.uint64((1 << width) - 1)
-    from_keys, from_ids, to_keys, to_ids = keys, ids, spare_keys, spare_ids
-    moved = False
-    while low < high:
-        shift = np.uint64(low)
-        low += width
-        if not (differing >> shift) & mask:
-            continue
-        counters[: 1 << width] = 0
-        for j in range(size):
-            counters[np.int64((from_keys[j] >> shift) & mask)] += 1
-        place = 0
-        for digit in range(1 << width):
-            place, counters[digit] = place + counters[digit], place
-        for j in range(size):
-            digit = np.int64((from_keys[j] >> shift) & mask)
-            to_keys[counters[digit]], to_ids[counters[digit]] = from_keys[j], from_ids[j]
-            counters[digit] += 1
-        from_keys, from_ids, to_keys, to_ids = to_keys, to_ids, from_keys, from_ids
-        moved = not moved
-    if moved:
-        keys[:size] = spare_keys[:size]
-        ids[:size] = spare_ids[:size]
-
-
-@compiled
-def stable_order(rows: np.ndarray) -> np.ndarray:
-    """Return the stable order of n columns by their rows, the last row first; (R, n) uint64 to (n,) int64."""
-    size = rows.shape[1]
-    order, spare_order = np.arange(size), np.empty(size, np.int64)
-    keys, spare_keys = np.empty(size, np.uint64), np.empty(size, np.uint64)
-    counters = np.empty(1 << WIDEST, np.int64)
-    for row in rows:
-        for j in range(size):
-            keys[j] = row[order[j]]
-        sort_keys(keys, order, spare_keys, spare_order, size, counters)
-    return order
 
 
 @compiled
 def harmonic_difference(start: int, stop: int) -> float:
-    """Sum 1/i over start < i <= stop; ``ranking.harmonic_difference`` for two numbers."""
-    total = HARMONIC[min(stop, SERIES_FROM)] - HARMONIC[min(start, SERIES_FROM)]
-    start = max(start, SERIES_FROM)
-    if stop - start <= 4:
-        for i in range(start + 1, stop + 1):
-            total += 1.0 / i
-        return total
-    a, b = float(start), float(stop)
-    total += np.log1p((b - a) / a) + (1 / b - 1 / a) / 2
-    return total - (1 / b**2 - 1 / a**2) / 12 + (1 / b**4 - 1 / a**4) / 120
+    """Sum 1/i over start < i <= stop; ``ranking.harmonic_difference`` for two numbers, several times as fast.
+
+    The series is ln m + 1/24m^2 - 7/960m^4 with m = n + 1/2, and ln(b/a) = 2 artanh((b - a)/(b + a)).
+    """
+    total = 0.0
+    if start < SERIES_FROM:
+        total = HARMONIC[min(stop, SERIES_FROM)] - HARMONIC[start]
+        if stop <= SERIES_FROM:
+            return total
+        start = SERIES_FROM
+    a, b = start + 0.5, stop + 0.5
+    z = (b - a) / (b + a)
+    if z < 1 / 16:
+        y = z * z
+        total += 2 * z * (1 + y * (1 / 3 + y * (1 / 5 + y * (1 / 7 + y * (1 / 9 + y * (1 / 11))))))
+    else:
+        total += np.log(b / a)
+    a, b = a * a, b * b
+    inverse = 1 / (a * b)
+    return total + (a - b) * inverse * (1 / 24 - 7 / 960 * (a + b) * inverse)
 
 
 @compiled
@@ -120,13 +52,13 @@ def expected_precisions(seen: int, hits: int, size: int, relevant: int) -> float
         relevant: relevant ones among them.
 
     Returns:
-        The closed form of ``dshgan_tf.ranking``.
+        The closed form of ``dshgan_tf.ranking``, with one division instead of three.
     """
     if relevant == 0:
         return 0.0
-    slope = (relevant - 1) / max(size - 1, 1)
-    level = hits + 1 - slope * (seen + 1)
-    return relevant / size * (size * slope + level * harmonic_difference(seen, seen + size))
+    others = max(size - 1.0, 1.0)
+    level = (hits + 1.0) * others - (relevant - 1.0) * (seen + 1.0)
+    return relevant / (size * others) * (size * (relevant - 1.0) + level * harmonic_difference(seen, seen + size))
 
 
 @compiled
@@ -145,28 +77,67 @@ def find_codes(
 
 
 @compiled
-def fill_byte_keys(query: np.ndarray, weights: np.ndarray, byte_keys: np.ndarray) -> None:
-    """Write what each value of each byte of a code adds to its key: the weights of the bits that differ.
+def fill_keys(
+    query: np.ndarray,
+    weights: np.ndarray,
+    words: np.ndarray,
+    found: np.ndarray,
+    count: int,
+    byte_keys: np.ndarray,
+    keys: np.ndarray,
+) -> None:
+    """Write the sums of the weights of the bits in which ``count`` found codes differ from a query.
 
     Args:
-        query: (bytes,) uint8, the query's code, most significant bit first.
-        weights: (K,) uint64, what each bit adds where it differs.
-        byte_keys: (ceil(K/8), 256) uint64, overwritten.
+        query: (words,) uint64.
+        weights: (64 words,) uint64, by the place of a bit in its word, the least significant first.
+        words: (words, D) uint64.
+        found: (D,) uint32, numbers of codes.
+        count: how many of them.
+        byte_keys: (8, 256) uint64, overwritten: what each pattern of each byte of a word adds.
+        keys: (D,) uint64, overwritten.
     """
-    for place in range(len(byte_keys)):
-        row = byte_keys[place]
-        row[query[place]] = 0
-        for bit in range(8):  # from the least significant on: the patterns below 2**bit are done
-            number = 8 * place + 7 - bit
-            weight = weights[number] if number < len(weights) else np.uint64(0)
-            for pattern in range(1 << bit):
-                row[(pattern | (1 << bit)) ^ query[place]] = row[pattern ^ query[place]] + weight
+    keys[:count] = 0
+    for w in range(len(query)):
+        for byte in range(8):
+            row = byte_keys[byte]
+            row[0] = 0
+            for bit in range(8):
+                weight = weights[64 * w + 8 * byte + bit]
+                for pattern in range(1 << bit):
+                    row[pattern + (1 << bit)] = row[pattern] + weight
+        query_word, database_words = query[w], words[w]
+        for j in range(count):
+            different = database_words[found[j]] ^ query_word
+            key = keys[j]
+            for byte in range(8):
+                key += byte_keys[byte, (different >> np.uint64(8 * byte)) & np.uint64(255)]
+            keys[j] = key
+
+
+@compiled
+def fill_contents(
+    starts: np.ndarray,
+    values: np.ndarray,
+    label_numbers: np.ndarray,
+    related: np.ndarray,
+    by_position: bool,
+    contents: np.ndarray,
+) -> None:
+    """Write the numbers of images and of related images of each code to ``contents`` (D, 2) int64."""
+    for code in range(len(contents)):
+        size, relevant = 0, 0
+        for entry in range(starts[code], starts[code + 1]):
+            images = 1 if by_position else values[entry]
+            size += images
+            relevant += images * related[label_numbers[entry]]
+        contents[code, 0], contents[code, 1] = size, relevant
 
 
 @compiled
 def precision_range(
-    query_words: np.ndarray,
-    query_bytes: np.ndarray,
+    order: np.ndarray,
+    query_codes: np.ndarray,
     query_labels: np.ndarray,
     weights: np.ndarray,
     sizes: np.ndarray,
@@ -174,8 +145,7 @@ def precision_range(
     seen_before: np.ndarray,
     hits_before: np.ndarray,
     sums: np.ndarray,
-    code_words: np.ndarray,
-    code_bytes: np.ndarray,
+    words: np.ndarray,
     starts: np.ndarray,
     values: np.ndarray,
     label_numbers: np.ndarray,
@@ -190,17 +160,16 @@ def precision_range(
     adds nothing. Only the distinct codes of the other groups are sorted.
 
     Args:
-        query_words: (Q, words) uint64.
-        query_bytes: (Q, 8 words) uint8, the same codes.
+        order: (q,) int64, which queries; those of equal labels one after the other.
+        query_codes: (Q, words) uint64, the codes of all queries.
         query_labels: (Q, label words) uint64.
-        weights: (Q, K) uint64, what each differing bit adds to a key.
+        weights: (Q, 64 words) uint64, what each differing bit adds to a key.
         sizes: (Q, K+1) int64, codes by Hamming distance.
         relevants: (Q, K+1) int64, relevant ones among them.
         seen_before: (Q, K+1) int64, codes at smaller distances.
         hits_before: (Q, K+1) int64, relevant ones among them.
-        sums: (Q,) float64, overwritten.
-        code_words: (words, D) uint64, the database's distinct codes.
-        code_bytes: (D, 8 words) uint8, the same.
+        sums: (Q,) float64, overwritten at the places in ``order``.
+        words: (words, D) uint64, the database's distinct codes.
         starts: (D+1,) int64, where the entries of each code start.
         values: (M,) int64, of each entry: an image's position, ascending within a code, or a number of images.
         label_numbers: (M,) int64, number of each entry's label set.
@@ -209,20 +178,21 @@ def precision_range(
         by_position: whether entries are images, tied ones in database order, or counts.
         distance_shift: where the Hamming distance starts in a key.
     """
-    num_bits, num_codes = weights.shape[1], code_words.shape[1]
-    shift = np.uint64(distance_shift)
-    wanted, distances = np.zeros(num_bits + 1, np.uint8), np.empty(TILE, np.uint32)
-    related = np.empty(label_sets.shape[1], np.uint32)
-    byte_keys, counters = np.empty((-(-num_bits // 8), 256), np.uint64), np.empty(1 << WIDEST, np.int64)
+    num_distances, num_codes = sizes.shape[1], words.shape[1]
+    wanted, distances = np.zeros(num_distances, np.uint8), np.empty(TILE, np.uint32)
+    related, related_to = np.empty(label_sets.shape[1], np.uint32), -1
+    contents = np.empty((num_codes, 2), np.int64)
+    ends = starts[1:]
+    byte_keys, counters = np.empty((8, 256), np.uint64), np.empty(1 << WIDEST, np.uint32)
     keys, spare_keys = np.empty(num_codes, np.uint64), np.empty(num_codes, np.uint64)
-    found, spare_found = np.empty(num_codes, np.int64), np.empty(num_codes, np.int64)
+    found, spare_found = np.empty(num_codes, np.uint32), np.empty(num_codes, np.uint32)
     num_tied = len(values) if by_position else 0
     positions, spare_positions = np.empty(num_tied, np.uint64), np.empty(num_tied, np.uint64)
-    tied, spare_tied = np.empty(num_tied, np.int64), np.empty(num_tied, np.int64)
-    for q in range(len(query_words)):
+    tied, spare_tied = np.empty(num_tied, np.uint32), np.empty(num_tied, np.uint32)
+    for q in order:
         total, any_wanted = 0.0, False
-        for d in range(num_bits + 1):
-            one_code = (d == 0 or d == num_bits) and not by_position
+        for d in range(num_distances):
+            one_code = (d == 0 or d == num_distances - 1) and not by_position
             wanted[d] = 0 < relevants[q, d] < sizes[q, d] and not one_code
             any_wanted |= wanted[d] > 0
             if not wanted[d]:
@@ -230,35 +200,33 @@ def precision_range(
         sums[q] = total
         if not any_wanted:
             continue
-        fill_shared(query_labels[q], label_sets, 0, len(related), class_ids, 1, related)
-        fill_byte_keys(query_bytes[q], weights[q], byte_keys)
-        count = find_codes(query_words[q], code_words, wanted, distances, found)
-        for j in range(count):
-            key, code = np.uint64(0), found[j]
-            for place in range(len(byte_keys)):
-                key += byte_keys[place, code_bytes[code, place]]
-            keys[j] = key
+        same_labels = related_to >= 0
+        for w in range(query_labels.shape[1]):
+            same_labels = same_labels and query_labels[q, w] == query_labels[related_to, w]
+        if not same_labels:
+            related_to = q
+            fill_shared(query_labels[q], label_sets, 0, len(related), class_ids, 1, related)
+            fill_contents(starts, values, label_numbers, related, by_position, contents)
+        count = find_codes(query_codes[q], words, wanted, distances, found)
+        fill_keys(query_codes[q], weights[q], words, found, count, byte_keys, keys)
         sort_keys(keys, found, spare_keys, spare_found, count, counters)
         last, seen, hits, stop = -1, 0, 0, 0
         while stop < count:
             start, key = stop, keys[stop]
+            size, relevant = 0, 0
             while stop < count and keys[stop] == key:
+                size, relevant = size + contents[found[stop], 0], relevant + contents[found[stop], 1]
                 stop += 1
-            d = np.int64(key >> shift)
+            d = np.int64(key >> np.uint64(distance_shift))
             if d != last:
                 last, seen, hits = d, seen_before[q, d], hits_before[q, d]
-            if not by_position:
-                size, relevant = 0, 0
-                for j in range(start, stop):
-                    for entry in range(starts[found[j]], starts[found[j] + 1]):
-                        size += values[entry]
-                        relevant += values[entry] * related[label_numbers[entry]]
+            if not by_position or relevant == 0 or relevant == size:
                 total += expected_precisions(seen, hits, size, relevant)
                 seen, hits = seen + size, hits + relevant
                 continue
             size = 0
             for j in range(start, stop):
-                for entry in range(starts[found[j]], starts[found[j] + 1]):
+                for entry in range(starts[found[j]], ends[found[j]]):
                     positions[size], tied[size] = values[entry], label_numbers[entry]
                     size += 1
             if stop - start > 1:

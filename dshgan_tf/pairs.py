@@ -8,7 +8,8 @@ from itertools import zip_longest
 
 import numpy as np
 
-from dshgan_tf.codes import check_codes, code_words
+from dshgan_tf.codes import check_codes, code_words, unpack
+from dshgan_tf.errors import InputError
 
 PART_BYTES = 1 << 24  # of codes and labels that are laid out at once
 
@@ -24,6 +25,7 @@ class Queries:
         class_ids: whether labels are class ids or sets.
         num_labels: L of multi-hot labels, 0 for class ids.
         max_shared: G, the most labels that a query can share with an image.
+        relaxed: (Q, K) floating, the relaxed codes, or None.
     """
 
     codes: np.ndarray
@@ -32,14 +34,17 @@ class Queries:
     class_ids: bool
     num_labels: int
     max_shared: int
+    relaxed: np.ndarray | None = None
 
     @classmethod
-    def from_arrays(cls, codes: np.ndarray, labels: np.ndarray, num_bits: int) -> Queries:
+    def from_arrays(
+        cls, codes: np.ndarray, labels: np.ndarray, num_bits: int, relaxed: np.ndarray | None = None
+    ) -> Queries:
         """Check and lay out queries; see ``retrieval.evaluate`` for the arguments and errors."""
         codes = check_codes(codes, num_bits, "query_codes")
         labels = np.asarray(labels)
         if not len(codes):
-            raise ValueError("query_codes has no code in it, got 0 queries; pass at least one.")
+            raise InputError("query_codes has no code in it, got 0 queries; pass at least one.")
         check_labels(labels, len(codes), "query_labels")
         class_ids = labels.ndim == 1
         return cls(
@@ -49,6 +54,7 @@ class Queries:
             class_ids=class_ids,
             num_labels=0 if class_ids else labels.shape[1],
             max_shared=1 if class_ids else max(1, int((labels != 0).sum(axis=1).max())),
+            relaxed=None if relaxed is None else check_relaxed(relaxed, codes, int(num_bits)),
         )
 
     def __len__(self) -> int:
@@ -58,7 +64,8 @@ class Queries:
     def __getitem__(self, rows: slice) -> Queries:
         """Return some of the queries, with the same bounds."""
         bounds = (self.num_bits, self.class_ids, self.num_labels, self.max_shared)
-        return Queries(self.codes[rows], self.labels[rows], *bounds)
+        relaxed = None if self.relaxed is None else self.relaxed[rows]
+        return Queries(self.codes[rows], self.labels[rows], *bounds, relaxed)
 
 
 class Database:
@@ -82,7 +89,7 @@ class Database:
         self.codes: np.ndarray | Iterable[np.ndarray] = np.asarray(codes) if whole else codes
         if whole and not hasattr(labels, "__array__"):
             if not isinstance(labels, (list, tuple)):
-                raise ValueError(
+                raise InputError(
                     f"database_labels must be an array like database_codes, got {type(labels).__name__}; "
                     "pass both as arrays, or the codes in parts too."
                 )
@@ -92,7 +99,7 @@ class Database:
         if whole:
             check_labels(self.labels[:0], 0, "database_labels", queries)
             if len(self.labels) != len(self.codes):
-                raise ValueError(
+                raise InputError(
                     f"database_labels must have one row a code, got {len(self.labels)} rows for {len(self.codes)} "
                     "codes; pass labels and codes of the same images."
                 )
@@ -124,7 +131,7 @@ class Database:
             for codes, labels in zip_longest(self.codes, self.labels):
                 lengths = [None if part is None else len(part) for part in (codes, labels)]
                 if lengths[0] != lengths[1]:
-                    raise ValueError(
+                    raise InputError(
                         f"database_codes and database_labels must come in parts of the same lengths, got {lengths[0]} "
                         f"and {lengths[1]} rows; cut both at the same places."
                     )
@@ -135,10 +142,48 @@ class Database:
             yield codes, self.labels[start : start + len(codes)]
             start += len(codes)
         if start != len(self.labels):
-            raise ValueError(
+            raise InputError(
                 f"database_labels must have one row a code, got {len(self.labels)} rows for {start} codes in parts; "
                 "pass labels and codes of the same images."
             )
+
+
+def check_relaxed(relaxed: np.ndarray, codes: np.ndarray, num_bits: int) -> np.ndarray:
+    """Return the queries' relaxed codes as a floating array after checking them against their codes.
+
+    Args:
+        relaxed: (Q, K) float, in [0, 1].
+        codes: (Q, ceil(K/8)) uint8, checked.
+        num_bits: K.
+
+    Returns:
+        (Q, K) of the same floating dtype, float64 for any other dtype.
+
+    Raises:
+        ValueError: if the shape is wrong, a value is outside [0, 1] or not a number, or is on the other side of 0.5
+            than its bit.
+    """
+    relaxed = np.asarray(relaxed)
+    if relaxed.shape != (len(codes), num_bits):
+        raise InputError(
+            f"query_relaxed must have shape ({len(codes)}, {num_bits}), one row a query and one value a bit, got "
+            f"{relaxed.shape}; pass the relaxed codes that query_codes were made from."
+        )
+    if not np.issubdtype(relaxed.dtype, np.floating):
+        relaxed = relaxed.astype(np.float64)
+    if not np.all((relaxed >= 0) & (relaxed <= 1)):
+        raise InputError(
+            f"query_relaxed must lie in [0, 1], got values from {relaxed.min()} to {relaxed.max()}; "
+            "apply the hash stream's sigmoid first."
+        )
+    wrong = np.argwhere((relaxed > 0.5) != unpack(codes, num_bits))
+    if len(wrong):
+        query, bit = wrong[0].tolist()
+        raise InputError(
+            f"query_relaxed must be above 0.5 where query_codes have a 1 and nowhere else, got {relaxed[query, bit]} "
+            f"for bit {bit} of query {query}; pass the relaxed codes that query_codes were binarised from."
+        )
+    return relaxed
 
 
 def check_labels(labels: np.ndarray, count: int, name: str, queries: Queries | None = None) -> None:
@@ -154,20 +199,20 @@ def check_labels(labels: np.ndarray, count: int, name: str, queries: Queries | N
         ValueError: if shape, dtype, values or kind are wrong.
     """
     if labels.ndim not in (1, 2) or len(labels) != count:
-        raise ValueError(
+        raise InputError(
             f"{name} must be ({count},) class ids or ({count}, L) multi-hot, one row a code, got {labels.shape}; "
             "pass labels and codes of the same images."
         )
     if labels.ndim == 1 and not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(f"{name} must be integer class ids, got dtype {labels.dtype}; number the classes from 0.")
+        raise InputError(f"{name} must be integer class ids, got dtype {labels.dtype}; number the classes from 0.")
     if labels.ndim == 1 and np.any(labels < -1):
-        raise ValueError(f"{name} must be class ids of at least -1, got {labels.min()}; use -1 for no label.")
+        raise InputError(f"{name} must be class ids of at least -1, got {labels.min()}; use -1 for no label.")
     if labels.ndim == 2 and (not labels.shape[1] or (labels.dtype != bool and np.any((labels != 0) & (labels != 1)))):
-        raise ValueError(
+        raise InputError(
             f"{name} of shape {labels.shape} must be multi-hot, every value 0 or 1; pass class ids as an (N,) array."
         )
     if queries is not None and (0 if labels.ndim == 1 else labels.shape[1]) != queries.num_labels:
-        raise ValueError(
+        raise InputError(
             f"{name} must be of the queries' kind, {queries.num_labels or 'no'} multi-hot columns, got {labels.shape}; "
             "give query and database the same label encoding."
         )

@@ -9,7 +9,8 @@ Resizing is two matrix products with bilinear weights, so that NumPy (the device
 from __future__ import annotations
 
 import io
-from typing import Any
+import os
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,8 +19,13 @@ try:
 except ImportError:  # on a device, where the two files lie side by side
     from errors import InputError
 
+if TYPE_CHECKING:
+    from PIL import Image
+
 MAX_PIXELS = 1 << 24  # of an image file; 16.8 million pixels are 200 MB while they are resized
 MAX_SIDE = 1 << 14  # the weights of a resize are target x side
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")  # of files that all programs read
+PLAIN_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")  # convert to grey and to RGB
 HALF_RANGE = 127.5  # pixels from the middle of their range to either end
 
 
@@ -46,7 +52,7 @@ def resize_weights(source: int, target: int) -> np.ndarray:
         (target, source) float32; each row sums to 1.
 
     Raises:
-        ValueError: a size below 1.
+        InputError: a size below 1.
     """
     if source < 1 or target < 1:
         raise InputError(f"sizes must be at least 1 pixel, got {source} -> {target}")
@@ -88,7 +94,7 @@ def check_images(images: Any, image_shape: tuple[int, int, int] | None = None, n
         The images as a NumPy array, dtype unchanged (float64 becomes float32).
 
     Raises:
-        ValueError: not four axes, another shape, not uint8 or float, not finite, or outside 0..255.
+        InputError: not four axes, another shape, not uint8 or float, not finite, or outside 0..255.
     """
     array = np.asarray(images)
     if array.ndim != 4:
@@ -134,23 +140,21 @@ def _other_shape(shape: tuple[int, ...], image_shape: tuple[int, int, int]) -> s
     return "resize them with dshgan_tf.preprocessing.resize, or pass the paths of image files"
 
 
-def read_image(path: str, image_shape: tuple[int, int, int], contents: bytes | None = None) -> np.ndarray:
-    """Read an image file, apply its EXIF rotation, convert to the wanted channels, resize.
+def open_picture(path: str | os.PathLike[str], contents: bytes | None = None) -> Image.Image:
+    """Open an image file, upright, its pixels of 8 bits.
 
     Args:
-        path: a file that Pillow reads.
-        image_shape: (H, W, C) wanted, C 1 (grey) or 3 (RGB).
+        path: a file that Pillow reads; of an animation the first picture counts.
         contents: of a file that is not on disk by itself; `path` is then its name.
 
     Returns:
-        (H, W, C) float32, 0..255.
+        The decoded picture, of any of Pillow's 8-bit modes; the EXIF rotation is applied.
 
     Raises:
-        ValueError: the file is missing, is no image or is too large; it names the file.
+        InputError: the file is missing, is no image or is too large; it names the file.
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
-    height, width, channels = image_shape
     try:
         opened = Image.open(path if contents is None else io.BytesIO(contents))
     except Exception as error:  # Pillow's readers raise whatever a damaged file makes them stumble over
@@ -163,13 +167,45 @@ def read_image(path: str, image_shape: tuple[int, int, int], contents: bytes | N
                 "on a side are read: shrink it first"
             )
         try:
-            image = ImageOps.exif_transpose(opened)
-            if image.mode.startswith("I;16"):  # Pillow would clip 16 bits at 255
-                image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-            if image.mode in ("I", "F"):  # nobody says what is white
+            picture = ImageOps.exif_transpose(opened)  # a copy, so it decodes
+            if picture.mode.startswith("I;16"):  # Pillow would clip 16 bits at 255
+                picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+            if picture.mode in ("I", "F"):  # nobody says what is white
                 raise ValueError("pixels of 32 bits; convert it to 8 or 16")
-            image = image.convert("L" if channels == 1 else "RGB")
+            return picture if picture.mode in PLAIN_MODES else picture.convert("RGB")
         except Exception as error:
             raise InputError(f"cannot read {path} as an image ({error}); give a JPEG or PNG file") from error
-    array = np.asarray(image)
+
+
+def to_image(picture: Image.Image, image_shape: tuple[int, int, int]) -> np.ndarray:
+    """Convert a picture to the wanted channels, and resize it.
+
+    Args:
+        picture: as `open_picture` returns it.
+        image_shape: (H, W, C) wanted, C 1 (grey) or 3 (RGB).
+
+    Returns:
+        (H, W, C) float32, 0..255.
+    """
+    height, width, channels = image_shape
+    array = np.asarray(picture.convert("L" if channels == 1 else "RGB"))
     return resize(array.reshape(array.shape[0], array.shape[1], channels), height, width)
+
+
+def read_image(
+    path: str | os.PathLike[str], image_shape: tuple[int, int, int], contents: bytes | None = None
+) -> np.ndarray:
+    """Read an image file, apply its EXIF rotation, convert to the wanted channels, resize.
+
+    Args:
+        path: as in `open_picture`.
+        image_shape: (H, W, C) wanted, C 1 (grey) or 3 (RGB).
+        contents: as in `open_picture`.
+
+    Returns:
+        (H, W, C) float32, 0..255.
+
+    Raises:
+        InputError: as `open_picture`.
+    """
+    return to_image(open_picture(path, contents), image_shape)

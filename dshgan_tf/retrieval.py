@@ -21,11 +21,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dshgan_tf import ranking
+from dshgan_tf.errors import InputError
 from dshgan_tf.pairs import Database, Queries
+
+if TYPE_CHECKING:
+    from dshgan_tf import asymmetric
 
 PEER = MappingProxyType({"ties": "index", "divisor": "retrieved"})
 
@@ -42,6 +47,7 @@ def evaluate(
     ties: str = "expected",
     divisor: str = "retrieved",
     cutoffs: Sequence[int] = (),
+    query_relaxed: np.ndarray | None = None,
 ) -> dict[str, float | int | str]:
     """Rank a database for every query by Hamming distance, and average the usual metrics over the queries.
 
@@ -62,6 +68,9 @@ def evaluate(
         divisor: ``"retrieved"`` or ``"all"``, see above.
         cutoffs: further ranks c at which ``precision_at_{c}`` and ``recall_at_{c}`` are added. Ranks beyond N are
             cut to N, under the name asked for.
+        query_relaxed: None, or (Q, K) float in [0, 1], the relaxed codes that ``query_codes`` were binarised from.
+            Adds ``map_asymmetric``. Memory grows by some 200 bytes for each distinct pair of code and labels in the
+            database, or for each image with ``ties="index"``. With ``"expected"`` the database is read once.
 
     Returns:
         A flat dict. Floats, means over all queries, in [0, 1] where nothing else is said:
@@ -73,6 +82,8 @@ def evaluate(
         - ``precision_radius_2``, ``recall_radius_2``: within Hamming distance 2, an empty ball counts 0;
         - ``empty_ball_share``: queries without any code within distance 2;
         - ``no_relevant_share``: queries without any relevant code in the database, which count 0 in the others;
+        - ``map_asymmetric``, only with ``query_relaxed``: ``map`` where equally near codes are ordered by the
+          asymmetric distance to the query's relaxed code; ``ties`` is for those that still tie, such as equal codes;
         - ``mean_distance_similar``, ``mean_distance_dissimilar``: over all pairs, from 0 to K; NaN without such pairs.
 
         And ``k`` (int, the cut used), ``num_queries``, ``num_database`` (int) and ``policy`` (str).
@@ -80,7 +91,8 @@ def evaluate(
     Raises:
         ValueError: if there is no query or no database code; codes are of another width, dtype or padding than
             ``num_bits`` asks for; labels are of another length or kind than codes or queries; ``top_k``, ``ties``,
-            ``divisor`` or ``cutoffs`` are out of range; or a one-shot iterator meets ``ties="index"``.
+            ``divisor`` or ``cutoffs`` are out of range; ``query_relaxed`` is of another shape, outside [0, 1] or
+            contradicts ``query_codes``; or a one-shot iterator meets ``ties="index"``.
 
     Example:
         >>> codes = np.array([[0b00000000], [0b00000001], [0b00000111]], np.uint8)
@@ -88,21 +100,27 @@ def evaluate(
         0.5
 
     Reference:
-        McSherry and Najork, ECIR 2008 (ties); Järvelin and Kekäläinen, SIGIR 2000 (cumulative gain).
+        McSherry and Najork, ECIR 2008 (ties); Järvelin and Kekäläinen, SIGIR 2000 (cumulative gain);
+        Gordo and Perronnin, CVPR 2011 (asymmetric distance).
     """
     _check_policy(top_k, ties, divisor, cutoffs)
-    queries = Queries.from_arrays(query_codes, query_labels, num_bits)
+    queries = Queries.from_arrays(query_codes, query_labels, num_bits, query_relaxed)
     database = Database(database_codes, database_labels, queries)
     if ties == "index" and not database.rereadable:
-        raise ValueError(
+        raise InputError(
             'ties="index" reads the database twice, got a one-shot iterator; pass a list of parts or an object whose '
             '__iter__ starts afresh, or use ties="expected".'
         )
+    distinct = None
+    if query_relaxed is not None:
+        from dshgan_tf import asymmetric
+
+        distinct = asymmetric.DistinctCodes.from_database(database, ties)
     values: list[dict[str, np.ndarray]] = []
     distance_sums = np.zeros(2, np.int64)  # of dissimilar and similar pairs
     pair_counts = np.zeros(2, np.int64)
     discounts = None
-    for block, counts in _count_blocks(queries, database):
+    for block, counts in _count_blocks(queries, database, distinct):
         num_database = int(counts[0].sum())
         k = num_database if top_k is None else min(int(top_k), num_database)
         cuts = np.minimum(np.array([k, *cutoffs], np.int64), num_database)
@@ -112,6 +130,8 @@ def evaluate(
             ordered = _expected_values(groups, cuts, divisor, discounts)
         else:
             ordered = _index_values(groups, cuts, divisor, discounts, block, database)
+        if distinct is not None:
+            ordered["map_asymmetric"] = asymmetric.average_precision(block, groups, distinct)
         values.append(ordered | _order_free_values(groups))
         by_similarity = np.stack([groups.size - groups.relevant, groups.relevant]).sum(axis=1)
         distance_sums += by_similarity @ np.arange(queries.num_bits + 1)
@@ -166,41 +186,51 @@ def precision_recall_curve(
 
 def _check_policy(top_k: int | None, ties: str, divisor: str, cutoffs: Sequence[int]) -> None:
     if ties not in ("expected", "index"):
-        raise ValueError(f'ties must be "expected" or "index", got {ties!r}.')
+        raise InputError(f'ties must be "expected" or "index", got {ties!r}.')
     if divisor not in ("retrieved", "all"):
-        raise ValueError(f'divisor must be "retrieved" or "all", got {divisor!r}.')
+        raise InputError(f'divisor must be "retrieved" or "all", got {divisor!r}.')
     for name, values in (("top_k", [] if top_k is None else [top_k]), ("cutoffs", cutoffs)):
         for value in values:
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-                raise ValueError(f"{name} must be integers of at least 1, got {value!r}; ranks count from 1.")
+                raise InputError(f"{name} must be integers of at least 1, got {value!r}; ranks count from 1.")
 
 
-def _count_blocks(queries: Queries, database: Database) -> Iterator[tuple[Queries, np.ndarray]]:
+def _count_blocks(
+    queries: Queries, database: Database, distinct: asymmetric.DistinctCodes | None = None
+) -> Iterator[tuple[Queries, np.ndarray]]:
     """Yield blocks of queries with their counts, (q, G+1, K+1) int64 by shared labels and distance.
 
     The blocks are the same for one array and for a stream, and so are the sums made from them, to the last bit.
+    Distinct codes with the numbers of their images, where there are such, are counted instead of the database.
     """
     shape = (queries.max_shared + 1, queries.num_bits + 1)
     size = max(1, MAX_COUNTS // (shape[0] * shape[1]))
     blocks = [queries[start : start + size] for start in range(0, len(queries), size)]
-    if database.rereadable:
+    counted = distinct if distinct is not None and not distinct.by_position else None
+    if database.rereadable or counted is not None:
         for block in blocks:
-            yield block, _count(block, database, shape)
+            yield block, _count(block, database, shape, counted)
         return
-    counts = _count(queries, database, shape)  # the only reading there is serves all queries
+    counts = _count(queries, database, shape, None)  # the only reading there is serves all queries
     for i, block in enumerate(blocks):
         yield block, counts[i * size : (i + 1) * size]
 
 
-def _count(queries: Queries, database: Database, shape: tuple[int, int]) -> np.ndarray:
+def _count(
+    queries: Queries, database: Database, shape: tuple[int, int], distinct: asymmetric.DistinctCodes | None
+) -> np.ndarray:
     from dshgan_tf import counting
 
     counts = np.zeros((len(queries), *shape), np.int64)
     by_query = (queries.codes, queries.labels, counts)
-    for codes, labels in database.parts():
-        counting.over_queries(counting.count_range, by_query, (codes, labels, queries.class_ids), codes.shape[1])
+    unweighted = np.empty(0, np.int64)
+    parts = ((*part, unweighted) for part in database.parts()) if distinct is None else (distinct.entries(),)
+    for codes, labels, weights in parts:
+        counting.over_queries(
+            counting.count_range, by_query, (codes, labels, queries.class_ids, weights), codes.shape[1]
+        )
     if not counts[0].any():
-        raise ValueError("database_codes has no code in it, got an empty database; pass at least one.")
+        raise InputError("database_codes has no code in it, got an empty database; pass at least one.")
     return counts
 
 

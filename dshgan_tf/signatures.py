@@ -85,6 +85,18 @@ def device_default(model: DSHGAN) -> Signature:
     return lambda images: encode(tf.cast(images, tf.float32))
 
 
+def index_default(model: DSHGAN) -> Signature:
+    """Return `images` uint8 (B, H, W, C) -> as `serving_default`, and `class_logits` (B, L)."""
+
+    def encode(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        streams = _streams(model, tf.cast(images, tf.float32))
+        relaxed_codes = streams["relaxed_codes"]
+        packed = codes.pack_tf(relaxed_codes > 0.5)
+        return {"codes": packed, "relaxed_codes": relaxed_codes, "class_logits": streams["class_logits"]}
+
+    return encode
+
+
 def image_signature(model: DSHGAN, dtype: tf.DType) -> tf.TensorSpec:
     """Return the signature of `images`, any batch size."""
     return tf.TensorSpec((None, *model.image_shape), dtype, name="images")

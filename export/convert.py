@@ -1,9 +1,18 @@
-"""`python convert.py SAVED_MODEL TFLITE VARIANT [IMAGES.npy]`: its own process, since the converter leaks memory."""
+"""`python convert.py JOBS.json`: LiteRT conversions in a process of their own, since the converter leaks memory.
+
+A job has the arguments of `convert`. All jobs share one start of TensorFlow.
+"""
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from typing import Any
+
+from dshgan_tf.errors import InputError
 
 
 def convert(saved_model: str, target: str, variant: str, representative: str | None = None) -> None:
@@ -33,5 +42,27 @@ def convert(saved_model: str, target: str, variant: str, representative: str | N
     Path(target).write_bytes(converter.convert())
 
 
+def convert_elsewhere(jobs: list[dict[str, Any]]) -> None:
+    """Run conversions in another process, one after the other.
+
+    Args:
+        jobs: the arguments of `convert`, by name.
+
+    Raises:
+        InputError: the converter refuses one; the message names it.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "jobs.json")
+        path.write_text(json.dumps(jobs))
+        done = subprocess.run([sys.executable, __file__, str(path)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        missing = next((job for job in jobs if not Path(job["target"]).exists()), jobs[-1])
+        raise InputError(
+            f"the converter refused {Path(missing['target']).name} ({missing['variant']}): "
+            f"{done.stderr.strip()[-500:] or done.returncode}"
+        )
+
+
 if __name__ == "__main__":
-    convert(*sys.argv[1:])
+    for job in json.loads(Path(sys.argv[1]).read_text()):
+        convert(**job)

@@ -6,8 +6,6 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -19,8 +17,10 @@ import tensorflow as tf
 import dshgan_tf as dsh
 from dshgan_tf.errors import InputError
 from dshgan_tf.files import remove_leftovers, write_json
+from dshgan_tf.search import litert_encoder
+from dshgan_tf.search.litert_encoder import LiteRTEncoder
 from dshgan_tf.signatures import device_default, image_signature
-from export.edge.hash_images import Encoder
+from export.convert import convert_elsewhere
 from export.held_out import Check, HeldOut
 from export.parity import Floor
 
@@ -64,10 +64,19 @@ def export_tflite(
         archive.add_endpoint("serving_default", device_default(model), [image_signature(model, tf.uint8)])
         archive.write_out(str(saved_model), verbose=False)
         np.save(Path(scratch, "representative.npy"), held_out.representative)
-        checks = [_export_variant(Path(scratch), made, variant, model, held_out, about) for variant in variants]
+        targets = {variant: made / f"encoder_{variant}.tflite" for variant in variants}
+        representative = str(Path(scratch, "representative.npy"))
+        convert_elsewhere(
+            [
+                {"saved_model": str(saved_model), "target": str(target), "variant": variant}
+                | {"representative": representative}
+                for variant, target in targets.items()
+            ]
+        )
+        checks = [_check_variant(target, variant, model, held_out, about) for variant, target in targets.items()]
         for name in EDGE_KIT:
             shutil.copy(Path(__file__).parent / "edge" / name, made)
-        for module in (dsh.preprocessing, dsh.errors):
+        for module in (dsh.preprocessing, dsh.errors, litert_encoder):
             shutil.copy(module.__file__, made)
         output.mkdir(exist_ok=True)
         # A model before its sidecar, whose checksum then fits or tells; the report last.
@@ -87,19 +96,11 @@ def _merged(output: Path, checks: list[Check]) -> list[dict[str, Any]]:
     return [rows[name] for name in (f"encoder_{variant}.tflite" for variant in VARIANTS) if name in rows]
 
 
-def _export_variant(
-    scratch: Path, made: Path, variant: str, model: dsh.DSHGAN, held_out: HeldOut, about: dict[str, Any]
-) -> Check:
-    target = made / f"encoder_{variant}.tflite"
-    command = [sys.executable, str(Path(__file__).with_name("convert.py")), str(scratch / "saved_model"), str(target)]
-    done = subprocess.run(
-        [*command, variant, str(scratch / "representative.npy")], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise InputError(f"the converter refused {variant}: {done.stderr.strip()[-500:] or done.returncode}")
+def _check_variant(target: Path, variant: str, model: dsh.DSHGAN, held_out: HeldOut, about: dict[str, Any]) -> Check:
+    """Compare a converted file with Keras, and write its sidecar."""
     try:
-        encoder, single = Encoder(target, batch_size=32), Encoder(target, batch_size=1, threads=1)
-    except RuntimeError as error:
+        encoder, single = LiteRTEncoder(target, batch_size=32), LiteRTEncoder(target, batch_size=1, threads=1)
+    except (RuntimeError, InputError) as error:
         raise InputError(f"{target.name} holds what LiteRT alone does not run: {error}") from error
     foreign = sorted(set(encoder.operations()) & {"VAR_HANDLE", "READ_VARIABLE"})
     foreign += [name for name in encoder.operations() if name.startswith("Flex")]
@@ -107,14 +108,17 @@ def _export_variant(
         raise InputError(f"{target.name} holds {', '.join(foreign)}, which a device does not run")
     check = held_out.check(target.name, encoder.encode, target.stat().st_size / 1024, single.encode)
     FLOORS[variant].check(check.name, check.parity, check.map, check.keras_map)
-    sidecar = {
+    write_json(target.with_suffix(".json"), sidecar_of(target, model, about | {"variant": variant}))
+    return check
+
+
+def sidecar_of(target: Path, model: dsh.DSHGAN, about: dict[str, Any]) -> dict[str, Any]:
+    """Describe a LiteRT encoder, as `LiteRTEncoder.sidecar` checks it."""
+    return {
         "num_bits": model.num_bits,
         "bitorder": "big",
         "image_shape": list(model.image_shape),
         "input": "uint8 0..255",
-        "variant": variant,
         "sha256": hashlib.sha256(target.read_bytes()).hexdigest(),
         **about,
     }
-    write_json(target.with_suffix(".json"), sidecar)
-    return check

@@ -8,7 +8,7 @@ import pytest
 from dshgan_tf.config import Objective, RunConfig
 from training.comparison import Entry, Setting, departures, group, method_of, paired_difference, variant_of
 from training.comparison_plots import _colour, map_over_labels
-from training.presets import get_preset
+from training.presets import PRESETS
 from training.tables import results_sheet, shift_sheet
 
 SETTING = Setting("digits", "digits", 32, 1, 1200)
@@ -41,7 +41,7 @@ def test_methods_are_named_by_what_differs():
 
 
 def test_runs_of_the_paper_at_other_rates_are_told_apart():
-    paper = get_preset("digits_paper")
+    paper = PRESETS["digits_paper"]
     assert departures(paper) == departures(RunConfig()) == []
     assert departures(dataclasses.replace(paper, encoder_learning_rate=0.004)) == ["encoder_learning_rate 0.004"]
     assert departures(dataclasses.replace(paper, adversary="classes")) == ["adversary classes"]

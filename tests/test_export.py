@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import random
-import re
 import shutil
 import subprocess
 import sys
@@ -17,8 +16,8 @@ from PIL import Image
 from test_fuzz import odd_json, try_all
 
 import dshgan_tf as dsh
-from export import cli, search
-from export.edge.hash_images import Encoder
+from dshgan_tf.commands.main import main
+from dshgan_tf.search.litert_encoder import LiteRTEncoder
 from export.parity import Floor, compare
 from training.presets import PRESETS
 from training.runner import train_and_evaluate
@@ -45,7 +44,7 @@ def images():
 def test_saved_model_runs_without_this_package(workdir, images, tmp_path):
     output = tmp_path / "some" / "where"
     for version in (1, 2):
-        assert cli.main([str(workdir), "--format", "saved_model", "--output", str(output)]) == 0
+        assert main(["export", str(workdir), "--format", "saved_model", "--output", str(output)]) == 0
         assert (output / str(version) / "saved_model.pb").exists()
     assert sorted(path.name for path in output.iterdir()) == ["1", "2"]
     np.save(tmp_path / "images.npy", images)
@@ -110,7 +109,7 @@ def run_without_tensorflow(file, images, tmp_path):
 
 
 def test_tflite_runs_without_tensorflow(workdir, images, tmp_path):
-    assert cli.main([str(workdir), "--format", "tflite", "--output", str(tmp_path / "edge")]) == 0
+    assert main(["export", str(workdir), "--format", "tflite", "--output", str(tmp_path / "edge")]) == 0
     file = tmp_path / "edge" / "encoder_float32.tflite"
     np.testing.assert_array_equal(run_without_tensorflow(file, images, tmp_path), expected_codes(workdir, images))
     assert json.loads((tmp_path / "edge" / "encoder_float32.json").read_text())["num_bits"] == 12
@@ -119,7 +118,7 @@ def test_tflite_runs_without_tensorflow(workdir, images, tmp_path):
 @pytest.fixture(scope="module")
 def edge(trained, tmp_path_factory):
     output = tmp_path_factory.mktemp("exports") / "deep" / "edge"
-    assert cli.main([str(trained), "--format", "tflite", "--quantize", "all", "--output", str(output)]) == 0
+    assert main(["export", str(trained), "--format", "tflite", "--quantize", "all", "--output", str(output)]) == 0
     return output
 
 
@@ -143,7 +142,7 @@ def test_a_thousand_odd_sidecars_are_refused_by_name(edge, tmp_path):
     rng = random.Random(9)
     for ending in ("tflite", "json"):
         shutil.copy(edge / f"encoder_int8.{ending}", tmp_path / f"encoder_int8.{ending}")
-    encoder, path = Encoder(tmp_path / "encoder_int8.tflite"), tmp_path / "encoder_int8.json"
+    encoder, path = LiteRTEncoder(tmp_path / "encoder_int8.tflite"), tmp_path / "encoder_int8.json"
     told = encoder.sidecar()
     size = -(-told["num_bits"] // 8)
 
@@ -176,7 +175,7 @@ def test_a_variant_below_its_floor_leaves_nothing_behind(trained, tmp_path, monk
 
     monkeypatch.setitem(tflite.FLOORS, "int8", Floor(agreement=1.01, map_loss=1))
     output = tmp_path / "edge"
-    assert cli.main([str(trained), "--format", "tflite", "--quantize", "all", "--output", str(output)]) == 2
+    assert main(["export", str(trained), "--format", "tflite", "--quantize", "all", "--output", str(output)]) == 2
     assert "encoder_int8.tflite" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
@@ -220,7 +219,7 @@ def test_the_edge_kit_runs_in_a_venv_of_its_own(edge, trained, images, tmp_path)
 @pytest.mark.parametrize("delay", [0.0, 0.3, 0.8, 1.5])
 def test_a_killed_export_shows_only_whole_versions(workdir, tmp_path, delay):
     output = tmp_path / "served"
-    code = "import sys; from export.cli import main; sys.exit(main(sys.argv[1:]))"
+    code = "import sys; from dshgan_tf.commands.main import main; sys.exit(main(['export', *sys.argv[1:]]))"
     arguments = [str(workdir), "--format", "saved_model", "--output", str(output)]
     process = subprocess.Popen(
         [sys.executable, "-c", code, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -235,7 +234,7 @@ def test_a_killed_export_shows_only_whole_versions(workdir, tmp_path, delay):
     assert all((path / "manifest.json").exists() for path in whole)
     for leftover in output.glob(".*.part"):
         os.utime(leftover, (0, 0))  # as if it had lain there for long
-    assert cli.main(arguments) == 0
+    assert main(["export", *arguments]) == 0
     assert sorted(path.name for path in output.iterdir()) == [str(i + 1) for i in range(len(whole) + 1)]
 
 
@@ -259,7 +258,7 @@ def test_two_exports_at_once_take_two_versions(workdir, tmp_path):
 
 
 def test_exports_of_several_variants_share_a_report(edge, trained):
-    assert cli.main([str(trained), "--format", "tflite", "--output", str(edge)]) == 0
+    assert main(["export", str(trained), "--format", "tflite", "--output", str(edge)]) == 0
     report = json.loads((edge / "export_report.json").read_text())
     assert [row["name"] for row in report] == [f"encoder_{v}.tflite" for v in ("float32", "float16", "dynamic", "int8")]
 
@@ -287,7 +286,7 @@ assert grown < 100 * 1024, grown  # KiB; one of them decoded is 1.2 GB
 def test_bombs_take_no_memory_and_the_model_goes_on(workdir, images, tmp_path):
     from test_decoding import jpeg_header, png_header
 
-    assert cli.main([str(workdir), "--format", "saved_model", "--output", str(tmp_path / "out")]) == 0
+    assert main(["export", str(workdir), "--format", "saved_model", "--output", str(tmp_path / "out")]) == 0
     contents = [png_header(20_000, 20_000), jpeg_header(20_000, 20_000), png_header(1_000_000, 16)]
     Image.fromarray(images[0].squeeze()).save(tmp_path / "good.png")
     paths = [tmp_path / "good.png"]
@@ -317,7 +316,7 @@ def test_a_wrong_export_never_becomes_visible(workdir, tmp_path, monkeypatch, ca
 
     wrong = lambda codes, relaxed: compare(~codes & 0xF0, relaxed)  # noqa: E731
     monkeypatch.setattr(held_out, "compare", wrong)
-    assert cli.main([str(workdir), "--format", "saved_model", "--output", str(tmp_path)]) == 2
+    assert main(["export", str(workdir), "--format", "saved_model", "--output", str(tmp_path)]) == 2
     assert "bits differ from Keras'" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
@@ -334,7 +333,7 @@ def test_runs_in_mixed_precision_are_exported_like_any_other(precision, tmp_path
     command = [sys.executable, "-c", code, str(tmp_path / "config.json"), str(tmp_path / "run")]
     subprocess.run(command, check=True, capture_output=True)
     for form in ("saved_model", "tflite"):
-        assert cli.main([str(tmp_path / "run"), "--format", form, "--output", str(tmp_path / form)]) == 0
+        assert main(["export", str(tmp_path / "run"), "--format", form, "--output", str(tmp_path / form)]) == 0
     model = dsh.load_model(tmp_path / "run" / "model.keras")
     for network, expected in ((model.encoder, precision.removeprefix("mixed_")), (model.average_encoder, "float32")):
         assert {layer.compute_dtype for layer in network.layers if isinstance(layer, keras.layers.Conv2D)} == {expected}
@@ -342,37 +341,12 @@ def test_runs_in_mixed_precision_are_exported_like_any_other(precision, tmp_path
 
 def test_quantising_a_saved_model_is_refused(workdir, tmp_path, capsys):
     arguments = [str(workdir), "--format", "saved_model", "--quantize", "int8", "--output", str(tmp_path / "out")]
-    assert cli.main(arguments) == 2 and "--quantize int8 is for --format tflite" in capsys.readouterr().err
+    assert main(["export", *arguments]) == 2 and "--quantize int8 is for --format tflite" in capsys.readouterr().err
 
 
 def test_export_of_nothing_is_refused(tmp_path, capsys):
-    assert cli.main([str(tmp_path), "--format", "tflite", "--output", str(tmp_path / "out")]) == 2
+    assert main(["export", str(tmp_path), "--format", "tflite", "--output", str(tmp_path / "out")]) == 2
     assert "holds no finished run" in capsys.readouterr().err
-
-
-def test_encode_index_and_search_files(workdir, images, tmp_path, capsys):
-    from PIL import Image
-
-    folder = tmp_path / "pictures"
-    (folder / "sub").mkdir(parents=True)
-    for i in range(5):
-        Image.fromarray(images[i].squeeze()).save(folder / "sub" / f"{i}.png")
-    assert search.encode_main([str(workdir), str(folder / "sub" / "3.png")]) == 0
-    assert capsys.readouterr().out.split()[0] == expected_codes(workdir, images[3:4]).tobytes().hex()
-    index = tmp_path / "deep" / "pictures.index"
-    assert search.index_main([str(workdir), "--images", str(folder), "--output", str(index)]) == 0
-    assert "5 codes of 12 bits" in capsys.readouterr().out
-    assert search.search_main([str(index), str(folder / "sub" / "3.png"), "--k", "3"]) == 0
-    printed = capsys.readouterr().out
-    first = re.search(r"│\s*1 │\s*(\d+) │ (\S+)", printed)
-    assert first.group(1) == "0" and len(re.findall(r"\.png", printed)) == 4
-
-
-def test_index_of_the_runs_own_database(workdir, tmp_path, capsys):
-    assert search.index_main([str(workdir), "--output", str(tmp_path / "database.index")]) == 0
-    assert "1597 codes" in capsys.readouterr().out
-    assert search.search_main([str(tmp_path / "database.index"), str(workdir / "plots" / "query.png")]) == 0
-    assert "digits #" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("content", [None, b"", b"not an image"])
@@ -380,5 +354,5 @@ def test_files_that_are_no_images_are_named(workdir, tmp_path, content, capsys):
     path = tmp_path / "broken.png"
     if content is not None:
         path.write_bytes(content)
-    assert search.encode_main([str(workdir), str(path)]) == 2
+    assert main(["encode", str(workdir), str(path)]) == 2
     assert "broken.png" in capsys.readouterr().err.replace("\n", "")

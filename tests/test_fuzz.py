@@ -17,7 +17,7 @@ import dshgan_tf as dsh
 from dshgan_tf.data import read_splits
 from dshgan_tf.decoding import decode_images
 from dshgan_tf.preprocessing import read_image
-from export.search import _read_names
+from dshgan_tf.search.image_index import read_manifest
 from training.presets import PRESETS
 
 TIMES = 1000
@@ -116,7 +116,7 @@ def test_splits(tmp_path, digits):
     assert good < TIMES / 2
 
 
-def test_index_files_and_their_names(tmp_path):
+def test_index_files(tmp_path):
     rng = random.Random(3)
     index = dsh.HammingIndex(12)
     codes = np.zeros((20, 2), np.uint8)
@@ -132,9 +132,16 @@ def test_index_files_and_their_names(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # zipfile's, about two members of one name
         try_all(tmp_path / "odd.index", (damaged(content, rng) for _ in range(TIMES)), search)
-    names = {"workdir": "run", "names": [str(i) for i in range(20)]}
-    inputs = (odd_json(names, rng) for _ in range(TIMES))
-    assert try_all(tmp_path / "odd.index.json", inputs, lambda path: _read_names(path, 20)) < TIMES / 2
+
+
+def test_manifests_of_indexes(tmp_path):
+    rng = random.Random(7)
+    manifest = {"format": "dshgan_tf.ImageIndex/1", "num_bits": 12, "image_shape": [8, 8, 1], "class_names": ["a", "b"]}
+    manifest |= {"multi_label": False, "model_sha256": "0" * 64, "calibration": None}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    assert read_manifest(tmp_path) == manifest
+    inputs = (odd_json(manifest, rng) for _ in range(TIMES))
+    assert try_all(tmp_path / "manifest.json", inputs, lambda path: read_manifest(path.parent)) < TIMES / 2
 
 
 def image_files():

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 import dshgan_tf as dsh
-from training import generate
+from dshgan_tf.commands.main import main
 from training.presets import PRESETS
 from training.runner import train_and_evaluate
 
@@ -21,7 +21,7 @@ def workdir(tmp_path_factory):
 
 def test_rows_of_pictures_by_name(workdir, tmp_path, capsys):
     picture = tmp_path / "some" / "picture.png"
-    assert generate.main([str(workdir), "7", "0|1", "--count", "3", "--seed", "5", "--output", str(picture)]) == 0
+    assert main(["generate", str(workdir), "7", "0|1", "--count", "3", "--seed", "5", "--output", str(picture)]) == 0
     assert "from top to bottom: 7, 0|1" in capsys.readouterr().out
     rows = np.zeros((6, 10), np.uint8)
     rows[:3, 7] = rows[3:, :2] = 1
@@ -39,6 +39,6 @@ def test_what_cannot_be_made_is_said(workdir, tmp_path, capsys):
         ([str(workdir), "--count", "0"], "--count must be at least 1"),
         ([str(tmp_path)], "holds no finished run"),
     ):
-        assert generate.main([*arguments, "--output", str(tmp_path / "x.png")]) == 2
+        assert main(["generate", *arguments, "--output", str(tmp_path / "x.png")]) == 2
         assert message in capsys.readouterr().err
     assert not (tmp_path / "x.png").exists()

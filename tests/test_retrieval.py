@@ -431,7 +431,7 @@ import sys, types, importlib.util
 package = types.ModuleType("dshgan_tf")
 package.__path__ = list(importlib.util.find_spec("dshgan_tf").submodule_search_locations)
 sys.modules["dshgan_tf"] = package
-import dshgan_tf.retrieval, dshgan_tf.index, dshgan_tf.code_statistics
+import dshgan_tf.retrieval, dshgan_tf.search.hamming_index, dshgan_tf.code_statistics
 print(sorted({"tensorflow", "keras", "numba", "faiss", "sklearn", "matplotlib"} & set(sys.modules)))
 """
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

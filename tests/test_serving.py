@@ -28,7 +28,7 @@ from tensorflow_serving.config import model_server_config_pb2
 from test_decoding import jpeg_header, png_header
 
 import dshgan_tf as dsh
-from export import cli
+from dshgan_tf.commands.main import main
 from export.serving.client import HashingClient, RejectedError, UnavailableError
 
 KIT = Path(__file__).parent.parent / "export" / "serving"
@@ -51,7 +51,7 @@ def served(request, trained, tmp_path_factory):
         return
     folder = tmp_path_factory.mktemp("served") / "dshgan"
     for _ in range(2):
-        assert cli.main([str(trained), "--format", "saved_model", "--output", str(folder)]) == 0
+        assert main(["export", str(trained), "--format", "saved_model", "--output", str(folder)]) == 0
     server = ProtocolServer("dshgan", folder, {"stable": 1})
     yield server, trained
     server.stop()

@@ -17,6 +17,7 @@ from pyarrow import parquet
 from test_fuzz import damaged, try_all
 
 import dshgan_tf as dsh
+from dshgan_tf.commands.main import main
 from dshgan_tf.data import PROTOCOLS, Protocol, splits_of_run
 from dshgan_tf.data.folder import list_folder
 from dshgan_tf.data.listing import Listing
@@ -25,7 +26,6 @@ from dshgan_tf.data.pictures import decode, find_shape
 from dshgan_tf.data.sources import read
 from dshgan_tf.data.table import list_table
 from dshgan_tf.data.tfds import _labels
-from training import train
 from training.presets import PRESETS
 from training.runner import train_and_evaluate
 
@@ -350,7 +350,7 @@ def test_decoding_is_done_once_until_a_file_changes(tmp_path):
 
 
 def test_what_is_missing_is_said(tmp_path, capsys):
-    assert train.main(["folder", "--workdir", str(tmp_path / "run")]) == 2
+    assert main(["train", "folder", "--workdir", str(tmp_path / "run")]) == 2
     assert "needs data_dir (--data-dir)" in capsys.readouterr().err
     with pytest.raises(ValueError, match="is no folder"):
         list_folder(tmp_path / "none")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from training.train import parse
+from dshgan_tf.commands.train import read_config
 
 STUDY = runpy.run_path(str(Path(__file__).parent.parent / "benchmarks" / "study.py"))
 STUDIES = STUDY["STUDIES"]
@@ -16,7 +16,7 @@ STUDIES = STUDY["STUDIES"]
 
 @pytest.mark.parametrize("name", STUDIES)
 def test_rows_are_different_runs(name):
-    configs = [parse([*row, "--seed", "0", "--workdir", "run"])[0] for row in STUDIES[name].rows.values()]
+    configs = [read_config([*row, "--seed", "0", "--workdir", "run"])[0] for row in STUDIES[name].rows.values()]
     assert all(configs[i] != configs[j] for i in range(len(configs)) for j in range(i))
     assert {config.dataset for config in configs} == {name.split("-")[0]}
 
@@ -24,7 +24,7 @@ def test_rows_are_different_runs(name):
 def test_the_rivals_of_a_budget_share_all_but_the_method():
     rows = STUDIES["cifar10-labels"].rows
     default, rival, baseline = (
-        parse([*rows[f"{method}_50"], "--workdir", "run"])[0] for method in ("default", "no_synthetic", "no_gan")
+        read_config([*rows[f"{method}_50"], "--workdir", "run"])[0] for method in ("default", "no_synthetic", "no_gan")
     )
     assert default.gan and default.synthetic and rival.gan and not rival.synthetic and not baseline.gan
     for field in ("labels_per_class", "steps", "batch_size", "precision", "width", "encoder_learning_rate"):
@@ -35,7 +35,7 @@ def test_the_rivals_of_a_budget_share_all_but_the_method():
 def test_a_run_of_an_older_recipe_is_not_taken_for_the_row(tmp_path):
     is_done, row = STUDY["is_done"], STUDIES["digits-labels"].rows["default_2"]
     assert not is_done(row, 3, tmp_path)
-    config, _ = parse([*row, "--seed", "3", "--workdir", "run"])
+    config, _ = read_config([*row, "--seed", "3", "--workdir", "run"])
     config.save(tmp_path / "config.json")
     assert not is_done(row, 3, tmp_path)  # begun, not finished
     (tmp_path / "results.json").write_text("{}")
@@ -54,7 +54,7 @@ def test_all_finished_runs_of_a_study_are_compared(tmp_path):
         (tmp_path / name / "results.json").write_text("{}")
         row, _, seed = name.rpartition("_")
         arguments = study.rows.get(row, ("digits",))
-        parse([*arguments, "--seed", seed, "--workdir", "run"])[0].save(tmp_path / name / "config.json")
+        read_config([*arguments, "--seed", seed, "--workdir", "run"])[0].save(tmp_path / name / "config.json")
     (tmp_path / "default_2_4").mkdir()  # begun
     assert [run.name for run in STUDY["finished"](study, tmp_path)] == ["default_2_3", "paper_10_0"]
 

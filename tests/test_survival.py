@@ -21,7 +21,7 @@ import pytest
 from training.checkpoints import find_checkpoints
 from training.presets import PRESETS
 
-COMMAND = "from training.train import main; import sys; sys.exit(main(sys.argv[1:]))"
+COMMAND = 'from dshgan_tf.commands.main import main; import sys; sys.exit(main(["train", *sys.argv[1:]]))'
 KILLS = int(os.environ.get("DSHGAN_KILLS", "3"))
 CONFIG = dataclasses.replace(
     PRESETS["smoke"], num_bits=8, width=4, steps=240, steps_per_epoch=24, batch_size=16, deterministic=True

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import dshgan_tf as dsh
-from training import evaluate, train
+from dshgan_tf.commands.main import main
+from dshgan_tf.commands.train import read_config
 from training.checkpoints import find_checkpoints, load_newest
 from training.presets import PRESETS
 from training.runner import train_and_evaluate
@@ -64,7 +65,7 @@ def test_the_same_command_again_is_done_and_another_is_refused(workdirs):
         train_and_evaluate(dataclasses.replace(TINY, num_bits=9), workdirs / "gan")
 
 
-COMMAND = "from training.train import main; import sys; sys.exit(main(sys.argv[1:]))"
+COMMAND = 'from dshgan_tf.commands.main import main; import sys; sys.exit(main(["train", *sys.argv[1:]]))'
 
 
 def test_two_logical_devices_from_the_command_line(tmp_path):
@@ -76,7 +77,7 @@ def test_two_logical_devices_from_the_command_line(tmp_path):
 
 
 def test_every_field_is_a_flag():
-    config, workdir = train.parse(
+    config, workdir = read_config(
         ["cifar10", "--workdir", "w", "--num-bits", "24", "--labels-per-class", "10", "--seed", "3", "--no-gan"]
         + ["--deterministic", "--protocol", "cifar10-1", "--no-synthetic", "--ramp", "0.5", "--margin", "2"]
     )
@@ -95,9 +96,9 @@ def test_presets_are_the_default_recipe_or_the_papers():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--workdir", "w"], "give one preset"),
+        (["--workdir", "w"], "give DATA or --config FILE"),
         (["digits"], "give --workdir"),
-        (["imagenet", "--workdir", "w"], "unknown preset 'imagenet'"),
+        (["imagenet", "--workdir", "w"], "cannot train on 'imagenet'"),
         (["digits", "--workdir", "w", "--num-bits", "0"], "num_bits must be at least 1, got 0"),
         (["digits", "--workdir", "w", "--steps", "150"], "take 200"),
         (["--config", "missing.json", "--workdir", "w"], "cannot read config missing.json"),
@@ -106,7 +107,7 @@ def test_presets_are_the_default_recipe_or_the_papers():
 def test_bad_commands_end_with_a_line_and_status_2(arguments, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     try:
-        status = train.main(arguments)
+        status = main(["train", *arguments])
     except SystemExit as exit:  # tyro found it, and says it in a box
         status = exit.code
     assert status == 2
@@ -137,7 +138,7 @@ def test_configs_survive_json_and_refuse_what_is_wrong(tmp_path):
 
 def test_evaluate_lays_runs_side_by_side(workdirs, capsys):
     before = json.loads((workdirs / "gan" / "results.json").read_text())
-    assert evaluate.main([str(workdirs / "gan"), str(workdirs / "no_gan")]) == 0
+    assert main(["evaluate", str(workdirs / "gan"), str(workdirs / "no_gan")]) == 0
     printed = capsys.readouterr().out
     maps = [json.loads((workdirs / name / "results.json").read_text())["metrics"]["map"] for name in ("gan", "no_gan")]
     for text in ("without GAN", "gain over", f"{maps[0] - maps[1]:+.3f}", f"{maps[0]:.3f}", f"{maps[1]:.3f}"):
@@ -147,16 +148,18 @@ def test_evaluate_lays_runs_side_by_side(workdirs, capsys):
         assert (workdirs / "plots" / f"{name}.png").exists() and (workdirs / "plots" / f"{name}.svg").exists()
     rows = [line.split("|") for line in (workdirs / "plots" / "results.md").read_text().splitlines() if "|" in line]
     assert {row[rows[0].index(" MAP ")].strip() for row in rows[2:]} == {f"{value:.3f}" for value in maps}
-    assert evaluate.main([str(workdirs)]) == 2
+    assert main(["evaluate", str(workdirs)]) == 2
     assert "holds no finished run" in capsys.readouterr().err
-    assert evaluate.main([str(workdirs / "gan")] * 2) == 2
+    assert main(["evaluate", *[str(workdirs / "gan")] * 2]) == 2
     assert "same method with the same seed (0)" in " ".join(capsys.readouterr().err.split())
 
 
 def test_unseen_classes_baselines_and_shift_from_the_command_line(tmp_path, capsys):
     config = dataclasses.replace(TINY, protocol="digits-unseen", labels_per_class=2)
     train_and_evaluate(config, tmp_path / "unseen", verbose=0)
-    assert evaluate.main([str(tmp_path / "unseen"), "--baselines", "--shift", "--output", str(tmp_path / "out")]) == 0
+    assert (
+        main(["evaluate", str(tmp_path / "unseen"), "--baselines", "--shift", "--output", str(tmp_path / "out")]) == 0
+    )
     results = json.loads((tmp_path / "unseen" / "results.json").read_text())
     assert results["metrics"]["accuracy"] is None and results["metrics"]["num_queries"] == 60
     baselines = json.loads((tmp_path / "unseen" / "baselines.json").read_text())
@@ -176,7 +179,7 @@ def test_an_altered_split_is_not_evaluated(workdirs, tmp_path, capsys):
     splits = json.loads((tmp_path / "run" / "splits.json").read_text())
     splits["ids"]["database"] += splits["ids"]["query"]
     (tmp_path / "run" / "splits.json").write_text(json.dumps(splits))
-    assert evaluate.main([str(tmp_path / "run")]) == 2
+    assert main(["evaluate", str(tmp_path / "run")]) == 2
     assert "the file was altered" in capsys.readouterr().err
 
 

@@ -15,7 +15,7 @@ import dshgan_tf as dsh
 from training.runner import build
 
 SMALL = ["--labels-per-class", "5", "--steps", "4", "--steps-per-epoch", "2", "--width", "4", "--num-bits", "8"]
-COMMAND = "import sys; from training.tune import main; sys.exit(main(sys.argv[1:]))"
+COMMAND = 'import sys; from dshgan_tf.commands.main import main; sys.exit(main(["tune", *sys.argv[1:]]))'
 
 
 def start(workdir, *arguments, **environment):

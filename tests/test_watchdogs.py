@@ -9,9 +9,9 @@ import pytest
 import tensorflow as tf
 
 import dshgan_tf as dsh
+from dshgan_tf.commands.main import main
 from dshgan_tf.metrics import sample_diversity
 from dshgan_tf.watchdogs import NonFinite, StopOnNonFinite, WatchTheGan, diagnose, health
-from training import train
 from training.presets import PRESETS
 
 
@@ -74,7 +74,7 @@ def test_sound_updates_are_the_same_with_and_without_skipping(digits):
 
 def test_a_learning_rate_without_bounds_ends_with_a_line(tmp_path, capsys):
     flags = ["smoke", "--workdir", str(tmp_path / "run"), "--encoder-learning-rate", "1e30", "--width", "4"]
-    assert train.main([*flags, "--steps", "8"]) == 1
+    assert main(["train", *flags, "--steps", "8"]) == 1
     printed = capsys.readouterr()
     assert "not finite" in printed.err and "the last good checkpoint is" in printed.err
     assert not (tmp_path / "run" / "results.json").exists()

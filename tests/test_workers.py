@@ -17,7 +17,7 @@ from training.devices import prepare_devices
 from training.presets import PRESETS
 
 WORKER = Path(__file__).parent / "worker.py"
-COMMAND = "from training.train import main; import sys; sys.exit(main(sys.argv[1:]))"
+COMMAND = 'from dshgan_tf.commands.main import main; import sys; sys.exit(main(["train", *sys.argv[1:]]))'
 
 
 def free_ports(count):

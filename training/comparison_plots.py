@@ -151,4 +151,5 @@ def _colour(name: object, names: list[object]) -> str:
 
 def _codes(entry: Entry) -> dict[str, Any]:
     with np.load(entry.workdir / "codes.npz") as codes:
-        return {name: codes[name] for name in codes.files} | {"num_bits": entry.setting.num_bits}
+        sides = [f"{side}_{what}" for side in ("query", "database") for what in ("codes", "labels")]
+        return {name: codes[name] for name in sides} | {"num_bits": entry.setting.num_bits}

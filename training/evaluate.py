@@ -1,15 +1,8 @@
-"""`dshgan-evaluate DIR...`: evaluate finished runs again and lay several side by side."""
+"""The evaluation of finished runs, and the comparison of several."""
 
 from __future__ import annotations
 
-import os
-
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # before TensorFlow is imported: off by default on some CPUs
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
-import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +15,8 @@ from dshgan_tf.config import RunConfig
 from dshgan_tf.data import Splits, splits_of_run
 from dshgan_tf.errors import InputError
 from dshgan_tf.files import atomic_path, write_json
-from training.comparison import group, read_entries
+from dshgan_tf.search.calibration import calibrate
+from training.comparison import read_entries
 from training.tables import results_sheet, shift_sheet
 
 
@@ -40,22 +34,29 @@ def evaluate_model(model: dsh.DSHGAN, splits: Splits, top_k: int | None, workdir
         image: the share of label decisions that are right; None for classes that training never saw); and
         `code_statistics`, a dict, of the database.
     """
-    from training.plots import draw_run  # matplotlib only when pictures are drawn
+    from training.plots import draw_calibration, draw_run  # matplotlib only when pictures are drawn
 
     streams = model.predict_streams(splits.query.images)
     relaxed = model.predict_streams(splits.database.images)["relaxed_codes"]
+    query_relaxed = streams["relaxed_codes"]
     codes = {
-        "query_codes": dsh.codes.pack(dsh.codes.binarise(streams["relaxed_codes"])),
+        "query_codes": dsh.codes.pack(dsh.codes.binarise(query_relaxed)),
         "query_labels": splits.query.labels,
         "database_codes": dsh.codes.pack(dsh.codes.binarise(relaxed)),
         "database_labels": splits.database.labels,
     }
     with atomic_path(workdir / "codes.npz") as path:
-        np.savez(path, **codes, num_bits=model.num_bits)
-    metrics = dsh.retrieval.evaluate(**codes, num_bits=model.num_bits, top_k=top_k)
+        np.savez(path, **codes, num_bits=model.num_bits, query_relaxed=query_relaxed)
+    metrics = dsh.retrieval.evaluate(**codes, num_bits=model.num_bits, top_k=top_k, query_relaxed=query_relaxed)
     metrics["accuracy"] = _accuracy(streams["class_logits"], splits)
     metrics["code_statistics"] = code_statistics(codes["database_codes"], model.num_bits, relaxed)
-    draw_run(splits, workdir, codes["query_codes"], codes["database_codes"], model.num_bits)
+    draw_run(splits, workdir, codes["query_codes"], codes["database_codes"], query_relaxed)
+    if len(splits.validation) and not splits.unseen_names:
+        held_out = model.encode(splits.validation.images)
+        rows = splits.multi_hot(splits.validation.labels)
+        calibration = calibrate(held_out, rows, model.num_bits, splits.similar_share)
+        if calibration is not None:
+            draw_calibration(calibration, splits, workdir, codes["query_codes"], codes["database_codes"])
     return metrics
 
 
@@ -104,7 +105,7 @@ def evaluate_workdir(workdir: Path, baselines: bool = False, shift: bool = False
 def require_finished(workdir: Path) -> None:
     """Raise a ValueError unless a folder holds a finished run."""
     if not (workdir / "results.json").exists() or not (workdir / "model.keras").exists():
-        raise InputError(f"{workdir} holds no finished run (no results.json); run dshgan-train into it first")
+        raise InputError(f"{workdir} holds no finished run (no results.json); run dshgan train into it first")
 
 
 def compare(workdirs: list[Path], output: Path, console: Console) -> None:
@@ -128,34 +129,3 @@ def compare(workdirs: list[Path], output: Path, console: Console) -> None:
         path.write_text("\n".join(sheet.to_markdown() for sheet in sheets))
     for picture in [output / "results.md", *draw_comparison(entries, output)]:
         console.print(f"written: {picture}", highlight=False, markup=False, soft_wrap=True)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command; return its exit status."""
-    parser = argparse.ArgumentParser("dshgan-evaluate", description=__doc__)
-    parser.add_argument("workdirs", nargs="+", type=Path, metavar="DIR", help="folder of a finished run")
-    parser.add_argument(
-        "--baselines", action="store_true", help="LSH, ITQ, spectral hashing, class as code: same split"
-    )
-    parser.add_argument("--shift", action="store_true", help="corrupt the queries in 8 ways at severity 1 to 5")
-    parser.add_argument(
-        "--output",
-        type=Path,
-        metavar="FOLDER",
-        help="for results.md and the pictures (default: plots beside the first run)",
-    )
-    options = parser.parse_args(arguments)
-    console = Console(width=None if sys.stdout.isatty() else 160)
-    try:
-        for workdir in options.workdirs:  # all are looked at before the first is evaluated
-            require_finished(workdir)
-        group([read_entries(workdir)[0] for workdir in options.workdirs])
-        for workdir in options.workdirs:
-            evaluate_workdir(workdir, options.baselines, options.shift)
-        compare(options.workdirs, options.output or options.workdirs[0].resolve().parent / "plots", console)
-    except (OSError, ValueError) as error:
-        Console(stderr=True).print(
-            f"dshgan-evaluate: {error}", style="red", markup=False, highlight=False, soft_wrap=True
-        )
-        return 2
-    return 0

@@ -18,12 +18,15 @@ from dshgan_tf.callbacks import write_png
 from dshgan_tf.codes import unpack
 from dshgan_tf.data import Splits
 from dshgan_tf.files import atomic_path
+from dshgan_tf.search.calibration import Calibration, reached
 
 RIGHT, WRONG, QUERY = "#1a9850", "#d73027", "#333333"
 MAP_POINTS = 1000  # codes in the map: t-SNE's time grows with them
 
 
-def draw_run(splits: Splits, workdir: Path, query_codes: np.ndarray, database_codes: np.ndarray, num_bits: int) -> None:
+def draw_run(
+    splits: Splits, workdir: Path, query_codes: np.ndarray, database_codes: np.ndarray, query_relaxed: np.ndarray
+) -> None:
     """Write the pictures of one run to `plots/`: retrieval grid, map of codes, learning curves, and one query alone.
 
     Args:
@@ -31,11 +34,11 @@ def draw_run(splits: Splits, workdir: Path, query_codes: np.ndarray, database_co
         workdir: folder of the run.
         query_codes: (Q, ceil(K/8)) uint8.
         database_codes: (N, ceil(K/8)) uint8.
-        num_bits: K.
+        query_relaxed: (Q, K) float.
     """
     plots = workdir / "plots"
-    save_figure(retrieval_grid(splits, query_codes, database_codes, num_bits), plots / "retrieval")
-    save_figure(code_map(splits, query_codes, num_bits), plots / "code_map")
+    save_figure(retrieval_grid(splits, query_codes, database_codes, query_relaxed), plots / "retrieval")
+    save_figure(code_map(splits, query_codes, query_relaxed.shape[1]), plots / "code_map")
     image = splits.query.images[:1][0]
     write_png(plots / "query.png", image if image.shape[-1] == 3 else np.repeat(image, 3, axis=-1))
     if (workdir / "metrics.csv").exists():
@@ -43,7 +46,7 @@ def draw_run(splits: Splits, workdir: Path, query_codes: np.ndarray, database_co
 
 
 def retrieval_grid(
-    splits: Splits, query_codes: np.ndarray, database_codes: np.ndarray, num_bits: int, top: int = 10
+    splits: Splits, query_codes: np.ndarray, database_codes: np.ndarray, query_relaxed: np.ndarray, top: int = 10
 ) -> Figure:
     """Draw one query a class with its nearest images, right ones framed green and wrong ones red.
 
@@ -51,7 +54,7 @@ def retrieval_grid(
         splits: the data.
         query_codes: (Q, ceil(K/8)) uint8.
         database_codes: (N, ceil(K/8)) uint8.
-        num_bits: K.
+        query_relaxed: (Q, K) float, which ranks equally near codes.
         top: images found for each query.
 
     Returns:
@@ -60,9 +63,9 @@ def retrieval_grid(
     query_rows = splits.searched_rows(splits.query.labels)
     classes = np.flatnonzero(query_rows.any(axis=0))[:10]
     chosen = [int(np.flatnonzero(query_rows[:, label])[0]) for label in classes]
-    index = dsh.HammingIndex(num_bits)
+    index = dsh.HammingIndex(query_relaxed.shape[1])
     index.add(database_codes)
-    distances, found = index.search(query_codes[chosen], k=min(top, len(database_codes)))
+    distances, found = index.search(query_codes[chosen], min(top, len(database_codes)), query_relaxed[chosen])
     database_rows = splits.searched_rows(splits.database.labels)
     figure, axes = plt.subplots(
         len(chosen), found.shape[1] + 1, figsize=(0.85 * (found.shape[1] + 1), 0.95 * len(chosen)), layout="constrained"
@@ -142,6 +145,38 @@ def code_map(splits: Splits, query_codes: np.ndarray, num_bits: int) -> Figure:
     axes.title.set_size(10)
     figure.legend(loc="outside right center", frameon=False)
     return figure
+
+
+def draw_calibration(
+    calibration: Calibration, splits: Splits, workdir: Path, query_codes: np.ndarray, database_codes: np.ndarray
+) -> None:
+    """Write `plots/calibration`: precision and recall foretold by radius, and those that the queries reached.
+
+    Args:
+        calibration: learnt from the validation part.
+        splits: the data.
+        workdir: folder of the run.
+        query_codes: (Q, ceil(K/8)) uint8.
+        database_codes: (N, ceil(K/8)) uint8.
+    """
+    num_bits = len(calibration.expectations) - 1
+    rows = (splits.searched_rows(part.labels) for part in (splits.query, splits.database))
+    query_rows, database_rows = rows
+    found = reached(query_codes, query_rows, database_codes, database_rows, num_bits)
+    radii = [e.radius for e in calibration.expectations]
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), sharey=True, layout="constrained")
+    for panel, kind in zip(axes, ("precision", "recall"), strict=True):
+        low, middle, high = (
+            [getattr(e, f"{kind}{end}") for e in calibration.expectations] for end in ("_low", "", "_high")
+        )
+        panel.fill_between(radii, low, high, alpha=0.2, label="95% interval")
+        panel.plot(radii, middle, label=f"foretold by {calibration.images} held-out images")
+        panel.plot(radii, found[kind], "--", color=QUERY, label=f"reached by {len(query_codes)} queries")
+        panel.set(title=kind, xlabel="Hamming radius", ylim=(0, 1.02))
+        panel.xaxis.get_major_locator().set_params(integer=True)
+        panel.grid(alpha=0.3)
+    axes[0].legend(fontsize=8)
+    save_figure(figure, workdir / "plots" / "calibration")
 
 
 def save_figure(figure: Figure, path: Path) -> list[Path]:

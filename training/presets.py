@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 
 from dshgan_tf.config import Objective, RunConfig
-from dshgan_tf.errors import InputError
 
 # The published method: its adversary, and the learning rates that were best for it on digits.
 PUBLISHED = {"adversary": "own", "encoder_learning_rate": 1e-3, "generator_learning_rate": 2e-4}
@@ -16,42 +15,42 @@ def _published(preset: RunConfig) -> RunConfig:
     return dataclasses.replace(preset, preset=f"{preset.preset}_paper", objective=Objective.paper(), **PUBLISHED)
 
 
-# dshgan-train smoke --workdir runs/smoke
+# dshgan train smoke --workdir runs/smoke
 # A few steps, to see that everything is installed. Seconds.
 SMOKE = RunConfig(preset="smoke", dataset="digits", labels_per_class=1, num_bits=16, steps=4, steps_per_epoch=2)
 
-# dshgan-train digits --workdir runs/digits
+# dshgan train digits --workdir runs/digits
 # One label a class, which is the protocol's number. About 105 seconds on one core.
 # MAP@all 0.929, mean of seeds 0 to 4; 0.569 with --no-gan, 0.901 with --no-synthetic.
 DIGITS = RunConfig(preset="digits", dataset="digits", num_bits=32, steps=2400)
 
-# dshgan-train digits_paper --workdir runs/digits_paper
+# dshgan train digits_paper --workdir runs/digits_paper
 # The published objective, with the better learning rates of four pairs tried. MAP@all 0.361, mean of seeds 0 to 4.
 DIGITS_PAPER = _published(DIGITS)
 
-# TFDS_DATA_DIR=<TFDS folder> dshgan-train cifar10 --workdir runs/cifar10
+# TFDS_DATA_DIR=<TFDS folder> dshgan train cifar10 --workdir runs/cifar10
 # With --precision mixed_bfloat16 500 seconds on one core, MAP@all 0.585, mean of seeds 0 to 2; 0.568 with --no-gan,
 # 0.587 with --no-synthetic. Longer runs, in docs/results.md: 0.735 with 5,000 labels, 0.906 with all.
 CIFAR10 = RunConfig(preset="cifar10", dataset="cifar10", num_bits=48, steps=2500)
 
-# TFDS_DATA_DIR=<TFDS folder> dshgan-train cifar10_paper --workdir runs/cifar10_paper
+# TFDS_DATA_DIR=<TFDS folder> dshgan train cifar10_paper --workdir runs/cifar10_paper
 # The published objective, with the learning rates that were the better ones on digits. With 50 labels a
 # class and 1,000 steps: MAP@all 0.170, mean of seeds 0 to 2, where the preset before has 0.372.
 CIFAR10_PAPER = _published(CIFAR10)
 
-# dshgan-train folder --data-dir <folder with one subfolder a class> --workdir runs/folder
+# dshgan train <folder with one subfolder a class> --workdir runs/folder
 # Your own images; those that lie in the folder itself are unlabelled. Size, channels and classes are found and printed.
 FOLDER = RunConfig(preset="folder", dataset="folder", num_bits=48, steps=2500)
 
-# dshgan-train table --data-dir <table.csv or table.parquet> --workdir runs/table
+# dshgan train <table.csv or table.parquet> --workdir runs/table
 # Your own images by a table with the columns path and labels (several separated by |, empty: unlabelled).
 TABLE = RunConfig(preset="table", dataset="table", num_bits=48, steps=2500)
 
-# dshgan-train tfds --dataset tfds:mnist --workdir runs/mnist
+# dshgan train tfds:mnist --workdir runs/mnist
 # Any data set of TensorFlow Datasets. --image-field and --label-field name its features, image and label by default.
 TFDS = RunConfig(preset="tfds", dataset="tfds:mnist", num_bits=48, steps=2500)
 
-# dshgan-train nuswide --data-dir <folder of NUS-WIDE> --workdir runs/nuswide
+# dshgan train nuswide --data-dir <folder of NUS-WIDE> --workdir runs/nuswide
 # The paper's protocol of 21 concepts, MAP@5000; --protocol nuswide-81 for all. Not run: the images cannot be had here.
 NUSWIDE = RunConfig(preset="nuswide", dataset="nuswide", num_bits=48, steps=2500, top_k=5000)
 
@@ -59,14 +58,3 @@ PRESETS = {
     preset.preset: preset
     for preset in (SMOKE, DIGITS, DIGITS_PAPER, CIFAR10, CIFAR10_PAPER, FOLDER, TABLE, TFDS, NUSWIDE)
 }
-
-
-def get_preset(name: str) -> RunConfig:
-    """Return a preset by name.
-
-    Raises:
-        ValueError: no such preset.
-    """
-    if name not in PRESETS:
-        raise InputError(f"unknown preset {name!r}; choose from {', '.join(PRESETS)}")
-    return PRESETS[name]

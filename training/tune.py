@@ -1,26 +1,13 @@
-"""`dshgan-tune PRESET --workdir DIR --trials N`: search the recipe by keras-tuner, judged on the validation part.
-
-Every field of the configuration is a flag, as in `dshgan-train`. The same command again goes on. Several processes
-share one search by keras-tuner's own variables: KERASTUNER_TUNER_ID=chief for one, another id for each worker, and
-KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT for all.
-"""
+"""A search of the recipe by keras-tuner, judged on the validation part."""
 
 from __future__ import annotations
 
-import os
-
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # before TensorFlow is imported: off by default on some CPUs
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
-import argparse
 import dataclasses
-import sys
 from pathlib import Path
 from typing import Any
 
 import keras
 import keras_tuner as kt
-from rich.console import Console
 from rich.table import Table
 
 import dshgan_tf as dsh
@@ -30,7 +17,6 @@ from dshgan_tf.errors import InputError
 from dshgan_tf.files import write_json
 from training.devices import prepare_devices
 from training.runner import build
-from training.train import parse
 
 ORACLES = ("random", "bayesian", "hyperband")
 OBJECTIVE = kt.Objective("val_map", "max")
@@ -90,7 +76,7 @@ class Recipe(kt.HyperModel):
 
 
 def tune(config: RunConfig, workdir: Path, trials: int | None = None, oracle: str = "bayesian") -> dict[str, Any]:
-    """Search, or go on searching; write `best.json`, a config for `dshgan-train --config`, and `trials.json`.
+    """Search, or go on searching; write `best.json`, a config for `dshgan train --config`, and `trials.json`.
 
     The first trial is the config itself (but for Hyperband, whose trials have different lengths), so that the search
     says whether it improved on it.
@@ -190,7 +176,8 @@ def _is_start(recipe: Recipe, trial: Any) -> bool:
     return dataclasses.replace(recipe.config_for(trial.hyperparameters), preset=recipe.config.preset) == recipe.config
 
 
-def _table(result: dict[str, Any]) -> Table:
+def trials_table(result: dict[str, Any]) -> Table:
+    """Lay out the trials that `tune` returned, best first."""
     rows = sorted(result["trials"], key=lambda row: -row["val_map"])
     names = [name for name in rows[0] if not name.startswith("tuner/")]
     table = Table(title="Trials, best first; val_map is of the validation part")
@@ -201,35 +188,6 @@ def _table(result: dict[str, Any]) -> Table:
     return table
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command; return its exit status."""
-    parser = argparse.ArgumentParser("dshgan-tune", description=__doc__, add_help=False, allow_abbrev=False)
-    parser.add_argument(
-        "--trials", type=int, help="in all, with those of earlier calls (default 20); not for hyperband"
-    )
-    parser.add_argument("--oracle", choices=ORACLES, default="bayesian")
-    options, rest = parser.parse_known_args(sys.argv[1:] if arguments is None else arguments)
-    console = Console(width=None if sys.stdout.isatty() else 160)
-    if {"-h", "--help"} & set(rest):
-        parser.print_help()
-    try:
-        config, workdir = parse(rest)
-        workdir.mkdir(parents=True, exist_ok=True)
-        result = tune(config, workdir, options.trials, options.oracle)
-    except ValueError as error:
-        Console(stderr=True).print(f"dshgan-tune: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-        return 2
-    except (OSError, RuntimeError) as error:  # a trial failed, or the disk is full
-        message = f"dshgan-tune: {error}\nthe same command goes on with this trial"
-        Console(stderr=True).print(message, style="red", markup=False, highlight=False, soft_wrap=True)
-        return 1
-    if result["trials"]:
-        console.print(_table(result))
-        console.print(verdict(result), highlight=False)
-        console.print(f"best config: {workdir / 'best.json'}", highlight=False, markup=False, soft_wrap=True)
-    return 0
-
-
 def verdict(result: dict[str, Any]) -> str:
     """Say whether the search improved on what it started from."""
     best, start = result["best"], result["start"]
@@ -238,7 +196,3 @@ def verdict(result: dict[str, Any]) -> str:
     if best > start:
         return f"improved on the start: val_map {start:.3f} -> {best:.3f}"
     return f"no trial improved on the start (val_map {start:.3f})"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from dshgan_tf.data.listing import Listing
 from dshgan_tf.errors import InputError
-
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+from dshgan_tf.preprocessing import SUFFIXES
 
 
 def list_folder(root: str | Path) -> Listing:

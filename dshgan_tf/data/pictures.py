@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import concurrent.futures
 import contextlib
 import hashlib
 import io
@@ -12,14 +11,14 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from dshgan_tf.data.listing import Listing
 from dshgan_tf.errors import InputError
 from dshgan_tf.files import atomic_path, write_json
-from dshgan_tf.preprocessing import read_image
+from dshgan_tf.parallel import in_order
+from dshgan_tf.preprocessing import read_image, to_uint8
 
 LARGEST_SIDE = 64  # of the side that is chosen for the user; give image_size for more
 SAMPLED = 500  # files whose size and mode decide the shape
@@ -156,14 +155,17 @@ def _decode_all(
                 return name, file
             contents = file if isinstance(file, bytes) else None
             image = read_image(name if contents is not None else str(file), image_shape, contents)
-            return name, np.rint(image).astype(np.uint8)
+            return name, to_uint8(image)
         except ValueError as error:  # what it is of is the key in `skipped`
             return name, str(error).replace(f" {file if isinstance(file, Path) else name}", "", 1)
+
+    from rich.progress import track
 
     skipped, kept = {}, []
     with atomic_path(stem.with_suffix(".npy")) as path:
         images = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(count, *image_shape))
-        for position, (name, result) in enumerate(_in_parallel(one, files, count)):
+        shown = track(files, "decoding images", total=count, disable=not sys.stderr.isatty())
+        for position, (name, result) in enumerate(in_order(one, shown)):
             if isinstance(result, str):
                 skipped[name] = result
             else:
@@ -171,20 +173,6 @@ def _decode_all(
                 kept.append(position)
         images.flush()
     write_json(stem.with_suffix(".json"), {"kept": kept, "skipped": skipped})
-
-
-def _in_parallel(work: Callable[..., Any], items: Iterable[tuple], count: int, ahead: int = 256) -> Iterator[Any]:
-    """Results in order, a bounded number of them ahead; Pillow decodes outside the interpreter's lock."""
-    from rich.progress import track
-
-    waiting: collections.deque[concurrent.futures.Future] = collections.deque()
-    with concurrent.futures.ThreadPoolExecutor(max(2, os.cpu_count() or 2)) as pool:
-        for item in track(items, "decoding images", total=count, disable=not sys.stderr.isatty()):
-            waiting.append(pool.submit(work, *item))
-            if len(waiting) >= ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
 
 
 def _shared_bytes(listing: Listing) -> set[str]:

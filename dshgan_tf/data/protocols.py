@@ -6,9 +6,9 @@ import dataclasses
 
 import numpy as np
 
-from dshgan_tf.data.labels import multi_hot
 from dshgan_tf.data.splits import Splits, assemble
 from dshgan_tf.errors import InputError
+from dshgan_tf.labels import multi_hot
 
 VALIDATION_FROM = 5  # labels a class from which a fifth of them validates
 

@@ -11,7 +11,6 @@ import numpy as np
 
 from dshgan_tf.config import RunConfig
 from dshgan_tf.data.folder import list_folder
-from dshgan_tf.data.labels import check_labels, multi_hot
 from dshgan_tf.data.listing import Listing
 from dshgan_tf.data.nuswide import list_nuswide
 from dshgan_tf.data.pictures import decode, find_shape, sample
@@ -20,6 +19,7 @@ from dshgan_tf.data.splits import PARTS, Splits, assemble, checksum
 from dshgan_tf.data.table import list_table
 from dshgan_tf.data.tfds import read_tfds
 from dshgan_tf.errors import InputError
+from dshgan_tf.labels import check_labels, multi_hot
 from dshgan_tf.preprocessing import check_images
 
 CIFAR10_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from dshgan_tf.data.labels import check_labels, multi_hot, rows_named
 from dshgan_tf.data.rows import Rows
 from dshgan_tf.errors import InputError
+from dshgan_tf.labels import check_labels, multi_hot, rows_named
 from dshgan_tf.preprocessing import check_images, to_uint8
 
 
@@ -119,6 +119,12 @@ class Splits:
     def multi_label(self) -> bool:
         """Whether an image may have several labels."""
         return self.labeled.labels.ndim == 2
+
+    @property
+    def similar_share(self) -> float:
+        """How often two images share a label, if labels are as frequent as among the labelled training images."""
+        rows = self.multi_hot(self.labeled.labels)
+        return float(np.mean(rows @ rows.T > 0))
 
     def without_unlabeled(self) -> Splits:
         """Return the same splits with no unlabelled image; the database keeps them."""

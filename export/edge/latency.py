@@ -14,12 +14,12 @@ import time
 from pathlib import Path
 
 import numpy as np
-from hash_images import Encoder
+from litert_encoder import LiteRTEncoder
 
 
 def by_python(model: Path, batch_size: int, threads: int, repeats: int = 50) -> float:
     """Median milliseconds of a batch."""
-    encoder = Encoder(model, batch_size, threads)
+    encoder = LiteRTEncoder(model, batch_size, threads)
     images = np.random.default_rng(0).integers(0, 256, (batch_size, *encoder.image_shape), np.uint8)
     seconds = []
     for _ in range(repeats + 5):

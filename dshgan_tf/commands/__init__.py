@@ -1,0 +1,1 @@
+"""The program `dshgan`: one file a subcommand, and what they share in `terminal`."""

@@ -1,0 +1,67 @@
+"""`dshgan export DIR --format saved_model|tflite --output DIR`: the encoder of a finished run, for others to run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from rich.table import Table
+from tyro.conf import Positional
+
+from dshgan_tf.commands import terminal
+from dshgan_tf.errors import InputError
+
+if TYPE_CHECKING:
+    from export.held_out import Check
+
+
+def export(
+    workdir: Positional[Path],
+    *,
+    format: Literal["saved_model", "tflite"],
+    output: Path,
+    quantize: Literal["float32", "float16", "dynamic", "int8", "all"] | None = None,
+) -> None:
+    """Export the encoder of a finished run, checked against Keras before it is written.
+
+    Args:
+        workdir: Folder of a finished run.
+        format: saved_model for TensorFlow Serving, tflite for devices.
+        output: Folder of the exports; made where it is missing.
+        quantize: Numbers of the LiteRT file; float32 by default.
+    """
+    if format == "saved_model" and quantize is not None:
+        raise InputError(f"--quantize {quantize} is for --format tflite; leave it out")
+    from export.run import export_run
+
+    target, checks, keras_milliseconds = export_run(workdir, format, quantize or "float32", output)
+    console = terminal.output()
+    console.print(_table(checks, keras_milliseconds))
+    console.print(f"written: {target}", markup=False, soft_wrap=True)
+
+
+def _table(checks: list[Check], keras_milliseconds: float) -> Table:
+    images = checks[0].parity.images
+    table = Table(
+        title=f"Exported encoders beside Keras: {images} query images, MAP on a database sample; LiteRT: 1 thread"
+    )
+    for column in ("encoder", "KiB", "ms, 1 image", "equal bits", "different", "of these undecided", "MAP"):
+        table.add_column(column, justify="left" if column == "encoder" else "right")
+    table.add_row("Keras", "", f"{keras_milliseconds:.3f}", "", "", "", f"{checks[0].keras_map:.4f}")
+    for check in checks:
+        table.add_row(
+            check.name,
+            f"{check.kib:.0f}",
+            f"{check.milliseconds:.3f}",
+            f"{check.parity.agreement:.4%}",
+            str(check.parity.different),
+            str(check.parity.undecided),
+            f"{check.map:.4f}",
+        )
+    return table
+
+
+def command(arguments: Sequence[str]) -> None:
+    """Run the subcommand."""
+    terminal.parse(export, arguments)

@@ -1,0 +1,193 @@
+"""`dshgan search INDEX IMAGE...|--labels NAMES`: find images by image or by label; no TensorFlow is started."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+from tyro.conf import Positional
+
+from dshgan_tf.commands import terminal
+from dshgan_tf.errors import InputError
+from dshgan_tf.search.image_index import ImageIndex, LabelQuery, Neighbour
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from dshgan_tf.search.calibration import Expectation
+
+
+@dataclasses.dataclass
+class Answer:
+    """What one query found.
+
+    Args:
+        query: path of the image, or the labels.
+        neighbours: nearest first.
+        picture: the query itself, for the contact sheet; None where nothing stands for it.
+        note: a line about the query.
+    """
+
+    query: str
+    neighbours: list[Neighbour]
+    picture: Image | None = None
+    note: str = ""
+
+
+def search(
+    index: Positional[Path],
+    images: Positional[tuple[Path, ...]] = (),
+    *,
+    labels: tuple[str, ...] = (),
+    k: int | None = None,
+    radius: int | None = None,
+    precision: float | None = None,
+    picture: Path | None = None,
+    json: bool = False,
+) -> None:
+    """Find the images of an index that are nearest to image files, or to what the generator draws for labels.
+
+    Args:
+        index: Folder of the index.
+        images: Image files to search with.
+        labels: Labels to search with instead: a class, or several labels of one image, as in "sky|clouds".
+        k: How many to find; 10 by default, all of them within a radius.
+        radius: Find what lies within this Hamming distance.
+        precision: Find what lies within the radius at which this share of the found images is expected to be right.
+        picture: PNG file to write, queries on the left, what they found beside them.
+        json: Print JSON for programs.
+    """
+    if bool(images) == bool(labels):
+        raise InputError("give image files or --labels, and one of the two")
+    if radius is not None and precision is not None:
+        raise InputError("--radius and --precision both choose a radius; give one of them")
+    opened = ImageIndex(index)
+    expected = _expectation(opened, radius, precision)
+    if expected is not None:
+        radius = expected.radius
+    limit = k if k is not None or radius is not None else 10
+    answers = _by_labels(opened, labels, limit, radius) if labels else _by_images(opened, images, limit, radius)
+    if json:
+        print_json(answers, radius, expected)
+    else:
+        _print_tables(answers, radius, expected)
+    if picture is not None or not json:
+        _draw(opened, answers, picture, json)
+
+
+def _expectation(index: ImageIndex, radius: int | None, precision: float | None) -> Expectation | None:
+    calibration = index.calibration
+    if precision is None:
+        known = calibration is not None and radius is not None and 0 <= radius <= index.num_bits
+        return calibration.expectations[radius] if known else None
+    if calibration is None:
+        raise InputError(
+            f"{index.folder} has no calibration: too few labelled images were held out; train with 10 labels a class "
+            "or more, or give --radius"
+        )
+    return calibration.radius_for(precision)
+
+
+def _by_images(index: ImageIndex, paths: Sequence[Path], limit: int | None, radius: int | None) -> list[Answer]:
+    from dshgan_tf.preprocessing import open_picture
+
+    found = _find(index, *index.encode_files(paths), limit, radius)
+    return [Answer(str(path), neighbours, open_picture(path)) for path, neighbours in zip(paths, found, strict=True)]
+
+
+def _by_labels(index: ImageIndex, labels: Sequence[str], limit: int | None, radius: int | None) -> list[Answer]:
+    answers = []
+    for names in labels:
+        query = index.label_query(names)
+        if query is not None:
+            (found,) = _find(index, query.code[None], query.relaxed_code[None], limit, radius)
+            note = f"the generator's images of {names!r} lie {query.spread:.1f} bits from their majority"
+            answers.append(Answer(names, found, _typical(index, query), note))
+        elif radius is not None:
+            raise InputError(f"{index.folder} has no generator, so labels have no code; leave radius and precision out")
+        else:
+            note = "no generator in this index: ranked by the probability that the class stream gives"
+            answers.append(Answer(names, index.rank_by_probability(names, limit or 10), None, note))
+    return answers
+
+
+def _find(index: ImageIndex, codes: Any, relaxed: Any, limit: int | None, radius: int | None) -> list[list[Neighbour]]:
+    if radius is None:
+        return index.search(codes, relaxed, limit)
+    return [found[:limit] for found in index.range_search(codes, relaxed, radius)]
+
+
+def _typical(index: ImageIndex, query: LabelQuery) -> Image:
+    """The synthetic image whose code is nearest to the majority."""
+    from dshgan_tf.codes import hamming_distance
+    from dshgan_tf.search.thumbnails import picture_of
+
+    codes, _ = index.encode(query.images)
+    return picture_of(query.images[hamming_distance(query.code[None], codes)[0].argmin()])
+
+
+def print_json(answers: Sequence[Answer], radius: int | None, expected: Expectation | None) -> None:
+    """Print the answers as a JSON list, one object a query."""
+    rows = []
+    for answer in answers:
+        neighbours = [dataclasses.asdict(neighbour) for neighbour in answer.neighbours]
+        kept = [{name: value for name, value in row.items() if value is not None} for row in neighbours]
+        rows.append({"query": answer.query, "radius": radius, "neighbours": kept})
+        rows[-1]["expected"] = expected and dataclasses.asdict(expected)
+    print(json.dumps(rows, indent=2))
+
+
+def _print_tables(answers: Sequence[Answer], radius: int | None, expected: Expectation | None) -> None:
+    console = terminal.output()
+    for answer in answers:
+        within = "" if radius is None else f" within {radius} bits"
+        table = Table(title=f"Nearest to {answer.query}{within}")
+        ranked = "probability" if answer.neighbours and answer.neighbours[0].distance is None else "distance"
+        for column in ("rank", ranked, "image"):
+            table.add_column(column, justify="left" if column == "image" else "right", overflow="fold")
+        for rank, found in enumerate(answer.neighbours, start=1):
+            value = str(found.distance) if found.distance is not None else f"{found.probability:.3f}"
+            table.add_row(str(rank), value, found.name)
+        console.print(table)
+        if answer.note:
+            console.print(answer.note, markup=False)
+    if expected is not None:
+        console.print(f"expected within {expected.radius} bits: {expected}", markup=False)
+
+
+def _draw(index: ImageIndex, answers: Sequence[Answer], picture: Path | None, quiet: bool) -> None:
+    import sys
+
+    if picture is None and not sys.stdout.isatty():
+        return
+    from PIL import Image
+
+    from dshgan_tf.files import atomic_path
+    from dshgan_tf.search.contact_sheet import Cell, draw_sheet, show_inline
+
+    thumbnails = index.store.thumbnails(n.id for answer in answers for n in answer.neighbours)
+    nothing = Image.new("RGB", (64, 64), "#dddddd")
+
+    def cell(found: Neighbour) -> Cell:
+        title = f"{found.distance} bits" if found.distance is not None else f"p {found.probability:.2f}"
+        stored = thumbnails.get(found.id)
+        return Cell(Image.open(io.BytesIO(stored)) if stored else nothing, title, found.name)
+
+    sheet = draw_sheet([(Cell(a.picture or nothing, "query", Path(a.query).name), [*map(cell, a.neighbours)])
+                        for a in answers])  # fmt: skip
+    if picture is not None:
+        with atomic_path(picture) as temporary:
+            sheet.save(temporary, "PNG")
+    shown = not quiet and show_inline(sheet)
+    if picture is not None and not shown and not quiet:
+        terminal.output().print(f"picture: {picture}", markup=False, soft_wrap=True)
+
+
+def command(arguments: Sequence[str]) -> None:
+    """Run the subcommand."""
+    terminal.parse(search, arguments)

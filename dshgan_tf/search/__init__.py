@@ -1,0 +1,1 @@
+"""Search of packed codes, on NumPy and FAISS alone."""

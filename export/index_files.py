@@ -1,0 +1,102 @@
+"""A new, empty index of a run: its encoder and generator as LiteRT, and the calibration of its codes."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import dshgan_tf as dsh
+from dshgan_tf.data import Splits, splits_of_run
+from dshgan_tf.files import atomic_folder, checksum, write_json
+from dshgan_tf.search.calibration import Calibration, calibrate
+from dshgan_tf.search.image_index import ENCODER, FORMAT, GENERATOR, MANIFEST
+from dshgan_tf.search.litert_encoder import LiteRTEncoder
+from dshgan_tf.signatures import image_signature, index_default
+from export.convert import convert_elsewhere
+from export.run import load_run
+from export.tflite import sidecar_of
+
+
+def make_index(workdir: Path, folder: Path) -> Splits:
+    """Make an empty index for the codes of a finished run; `search.index_update` fills it.
+
+    Args:
+        workdir: folder of the run.
+        folder: of the index, which does not exist yet.
+
+    Returns:
+        The data of the run.
+
+    Raises:
+        InputError: no finished run, or its data changed.
+    """
+    model, splits = load_run(workdir), splits_of_run(workdir)
+    with atomic_folder(folder) as made:
+        made.mkdir()
+        _write_models(model, made)
+        write_json(made / "encoder.json", sidecar_of(made / ENCODER, model, {}))
+        calibration = _calibration(LiteRTEncoder(made / ENCODER, batch_size=32), splits, model.num_bits)
+        write_json(
+            made / MANIFEST,
+            {
+                "format": FORMAT,
+                "num_bits": model.num_bits,
+                "bitorder": "big",
+                "image_shape": list(model.image_shape),
+                "class_names": list(splits.class_names),
+                "multi_label": splits.multi_label,
+                "dataset": splits.name,
+                "run": workdir.resolve().name,
+                "model_sha256": checksum(workdir / "model.keras"),
+                "calibration": calibration and calibration.as_dict(),
+            },
+        )
+    return splits
+
+
+def _write_models(model: dsh.DSHGAN, folder: Path) -> None:
+    """Convert encoder and generator to LiteRT in float32."""
+    parts: list[tuple[str, keras.Model, Any, list[Any]]] = [
+        (ENCODER, model.average_encoder, index_default(model), [image_signature(model, tf.uint8)])
+    ]
+    if model.generator is not None:
+        noise = tf.TensorSpec((None, model.noise_dim), tf.float32, name="noise")
+        labels = tf.TensorSpec((None, model.num_classes), tf.float32, name="labels")
+
+        def generate(noise: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"images": model.generator([noise, labels], training=False)}
+
+        parts.append((GENERATOR, model.generator, generate, [noise, labels]))
+    with tempfile.TemporaryDirectory() as scratch:
+        jobs = []
+        for name, network, function, inputs in parts:
+            saved_model = str(Path(scratch, name))
+            archive = keras.export.ExportArchive()
+            archive.track(network)
+            archive.add_endpoint("serving_default", function, inputs)
+            archive.write_out(saved_model, verbose=False)
+            jobs.append({"saved_model": saved_model, "target": str(folder / name), "variant": "float32"})
+        convert_elsewhere(jobs)
+
+
+def _calibration(encoder: LiteRTEncoder, splits: Splits, num_bits: int) -> Calibration | None:
+    """Calibrate on the validation part. Queries take no part."""
+    if not len(splits.validation):
+        return None
+    codes = encoder.encode(np.asarray(splits.validation.images[:]))
+    rows = splits.multi_hot(splits.validation.labels)
+    return calibrate(codes, rows, num_bits, splits.similar_share)
+
+
+def names_of_database(splits: Splits) -> list[str]:
+    """Name the images of a run's database by data set, number and labels: "digits #17 (3)"."""
+    names = np.array(splits.searched_names)
+    rows = splits.searched_rows(splits.database.labels) > 0
+    return [
+        f"{splits.name} #{item} ({', '.join(names[row])})" for item, row in zip(splits.database.ids, rows, strict=True)
+    ]

@@ -1,0 +1,108 @@
+"""A tiny index, its page, and images as they may be uploaded; for the tests of the page with a browser and without."""
+
+import contextlib
+import dataclasses
+import io
+import json
+import re
+import struct
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+import zlib
+
+from PIL import Image
+
+import dshgan_tf as dsh
+from dshgan_tf.search.image_index import ImageIndex
+from dshgan_tf.search.index_update import update_from_folder
+from export.index_files import make_index
+from training.presets import PRESETS
+from training.runner import train_and_evaluate
+
+PROGRAM = [sys.executable, "-c", "from dshgan_tf.commands.main import entry; entry()", "demo"]
+
+
+def digits_images():
+    return dsh.data.load("digits").database.images
+
+
+def png_of(image):
+    file = io.BytesIO()
+    Image.fromarray(image[..., 0]).save(file, "PNG")
+    return file.getvalue()
+
+
+def make(folder):
+    """Train a run of four steps into `folder`/run, and index 40 digits into `folder`/my.index."""
+    config = dataclasses.replace(PRESETS["smoke"], labels_per_class=10, num_bits=12, width=4)
+    train_and_evaluate(config, folder / "run", verbose=0)
+    make_index(folder / "run", folder / "my.index")
+    (folder / "photos").mkdir()
+    for number, image in enumerate(digits_images()[:40]):
+        (folder / "photos" / f"{number:02d}.png").write_bytes(png_of(image))
+    update_from_folder(ImageIndex(folder / "my.index", writable=True), folder / "photos")
+    return folder
+
+
+def bomb():
+    """A PNG file of 60,000 x 60,000 pixels in a few bytes."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+
+
+@contextlib.contextmanager
+def serving(index, *flags):
+    """Run `dshgan demo` on an index; its URL."""
+    with subprocess.Popen([*PROGRAM, str(index), *flags], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            lines = [process.stdout.readline().decode() for _ in range(2)]
+            url = re.match(r"(http://127\.0\.0\.1:\d+/) ", lines[1])
+            assert url, (lines, process.stderr.read().decode())
+            yield url[1], process
+        finally:
+            process.terminate()
+            assert process.wait(20) == 0
+        assert process.stderr.read() == b""
+
+
+class Client:
+    """Talks to the page as the browser does, without one."""
+
+    def __init__(self, url):
+        self.url = url
+        self.config = json.loads(self.get("config")[1])
+
+    def get(self, path, data=None, **headers):
+        """Return status and body."""
+        request = urllib.request.Request(self.url + path, data, headers)
+        try:
+            with urllib.request.urlopen(request, timeout=20) as response:
+                return response.status, response.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+
+    def upload(self, name, contents):
+        """Send a file; the path under which the page keeps it."""
+        body = b"".join(
+            (
+                b'--edge\r\nContent-Disposition: form-data; name="files"; filename="',
+                name.encode(),
+                b'"\r\nContent-Type: image/png\r\n\r\n',
+                contents,
+                b"\r\n--edge--\r\n",
+            )
+        )
+        status, answer = self.get("gradio_api/upload", body, **{"Content-Type": "multipart/form-data; boundary=edge"})
+        return json.loads(answer)[0] if status == 200 else status
+
+    def search(self, path, session="s"):
+        """Search with a file that was uploaded; what the page answers, as text."""
+        (event,) = [item for item in self.config["dependencies"] if item["targets"][0][1] == "upload"]
+        data = [{"path": path, "meta": {"_type": "gradio.FileData"}}, 5, 12]
+        body = {"data": data, "fn_index": event["id"], "session_hash": session}
+        status, _ = self.get("gradio_api/queue/join", json.dumps(body).encode(), **{"Content-Type": "application/json"})
+        assert status == 200
+        _, answer = self.get(f"gradio_api/queue/data?session_hash={session}")
+        return answer.decode()
