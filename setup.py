@@ -14,22 +14,25 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
-    packages=["dshgan_tf", "dshgan_tf.data", "training", "export", "export.edge", "export.serving"],
+    packages=[
+        "dshgan_tf",
+        "dshgan_tf.commands",
+        "dshgan_tf.data",
+        "dshgan_tf.demo",
+        "dshgan_tf.search",
+        "training",
+        "export",
+        "export.edge",
+        "export.serving",
+    ],
     package_data={"export.edge": ["*.txt", "*.md"], "export.serving": ["*.config", "*.yml"]},
     install_requires=[
         line for line in (HERE / "requirements.txt").read_text().splitlines() if line and not line.startswith("#")
     ],
-    extras_require={"gpu": ["tensorflow[and-cuda]>=2.19"]},
+    extras_require={"gpu": ["tensorflow[and-cuda]>=2.19"], "demo": ["gradio>=6.31,<7"]},
     entry_points={
         "console_scripts": [
-            "dshgan-train=training.train:main",
-            "dshgan-tune=training.tune:main",
-            "dshgan-generate=training.generate:main",
-            "dshgan-evaluate=training.evaluate:main",
-            "dshgan-export=export.cli:main",
-            "dshgan-encode=export.search:encode_main",
-            "dshgan-index=export.search:index_main",
-            "dshgan-search=export.search:search_main",
+            "dshgan=dshgan_tf.commands.main:entry",
         ]
     },
 )

@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 import zlib
 
+import pytest
 from PIL import Image
 
 import dshgan_tf as dsh
@@ -34,10 +35,20 @@ def png_of(image):
     return file.getvalue()
 
 
+def write_plots(splits, workdir, *_):
+    """In the place of those of a run, which take longer than all the rest."""
+    (workdir / "plots").mkdir()
+    for name in ("learning_curves", "retrieval", "code_map"):
+        Image.new("RGB", (600, 300), "#88aacc").save(workdir / "plots" / f"{name}.png")
+
+
 def make(folder):
     """Train a run of four steps into `folder`/run, and index 40 digits into `folder`/my.index."""
     config = dataclasses.replace(PRESETS["smoke"], labels_per_class=10, num_bits=12, width=4)
-    train_and_evaluate(config, folder / "run", verbose=0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.plots.draw_run", write_plots)
+        patch.setattr("training.plots.draw_calibration", lambda *_: None)
+        train_and_evaluate(config, folder / "run", verbose=0)
     make_index(folder / "run", folder / "my.index")
     (folder / "photos").mkdir()
     for number, image in enumerate(digits_images()[:40]):
@@ -48,23 +59,27 @@ def make(folder):
 
 def bomb():
     """A PNG file of 60,000 x 60,000 pixels in a few bytes."""
-    header = b"IHDR" + struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000)))
 
 
 @contextlib.contextmanager
-def serving(index, *flags):
-    """Run `dshgan demo` on an index; its URL."""
+def serving(index, *flags, quiet=True):
+    """Run `dshgan demo` on an index; its URL and the process. `quiet`: nothing goes wrong in it."""
     with subprocess.Popen([*PROGRAM, str(index), *flags], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         try:
             lines = [process.stdout.readline().decode() for _ in range(2)]
             url = re.match(r"(http://127\.0\.0\.1:\d+/) ", lines[1])
             assert url, (lines, process.stderr.read().decode())
-            yield url[1], process
+            yield url[1], process.pid
         finally:
             process.terminate()
             assert process.wait(20) == 0
-        assert process.stderr.read() == b""
+        assert not quiet or process.stderr.read() == b""
 
 
 class Client:

@@ -96,7 +96,7 @@ def test_presets_are_the_default_recipe_or_the_papers():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--workdir", "w"], "give DATA or --config FILE"),
+        (["--workdir", "w"], "give DATA as the first word"),
         (["digits"], "give --workdir"),
         (["imagenet", "--workdir", "w"], "cannot train on 'imagenet'"),
         (["digits", "--workdir", "w", "--num-bits", "0"], "num_bits must be at least 1, got 0"),

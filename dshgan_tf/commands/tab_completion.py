@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional
 
 from dshgan_tf.commands import terminal
 from dshgan_tf.config import RunConfig
@@ -21,13 +21,14 @@ def tab_completion(shell: Positional[Literal["bash", "zsh", "tcsh"]]) -> None:
     """
     from tyro.extras import subcommand_cli_from_dict
 
-    subcommand_cli_from_dict(_functions(), prog="dshgan", args=["--tyro-print-completion", shell])
+    given = ["--tyro-print-completion", shell]
+    subcommand_cli_from_dict(_functions(), prog="dshgan", args=given, config=(OmitArgPrefixes,))
 
 
 def _train(
     data: Positional[str],
-    settings: Annotated[RunConfig, arg(prefix_name=False)],
     *,
+    settings: RunConfig,
     workdir: Path,
     config: Path | None = None,
 ) -> None:

@@ -101,5 +101,5 @@ def parse(function: Callable[..., Any], arguments: Sequence[str]) -> Any:
     """
     import tyro
 
-    name = function.__name__.removesuffix("_").replace("_", "-")
-    return tyro.cli(function, prog=f"dshgan {name}", args=list(arguments))
+    name = function.__name__.replace("_", "-")
+    return tyro.cli(function, prog=f"dshgan {name}", args=list(arguments), config=(tyro.conf.FlagCreatePairsOff,))

@@ -34,21 +34,22 @@ def read_config(arguments: Sequence[str], name: str = "train") -> tuple[RunConfi
 
     from training.presets import PRESETS
 
+    # The data are the first word: later on, a word that is no flag is the value of one.
+    data = arguments[0] if arguments and not arguments[0].startswith("-") else None
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("data", nargs="?")
     parser.add_argument("--config", type=Path)
     parser.add_argument("--workdir", type=Path)
-    options, flags = parser.parse_known_args(arguments)
+    options, flags = parser.parse_known_args(arguments[data is not None :])
     helping = bool({"-h", "--help"} & set(flags))
-    if not helping and (options.data is None) == (options.config is None):
-        raise InputError(f"give DATA or --config FILE, and one of them; DATA is {DATA}")
+    if not helping and (data is None) == (options.config is None):
+        raise InputError(f"give DATA as the first word, or --config FILE; DATA is {DATA}")
     if not helping and options.workdir is None:
         raise InputError("give --workdir DIR, the folder of the run")
     config = tyro.cli(
         RunConfig,
         prog=f"dshgan {name} {{DATA | --config FILE}} --workdir DIR",
         description=f"DATA is {DATA}. Presets: {', '.join(PRESETS)}. The same command again resumes.",
-        default=RunConfig.load(options.config) if options.config else config_for(options.data or "digits"),
+        default=RunConfig.load(options.config) if options.config else config_for(data or "digits"),
         args=flags,
         config=(tyro.conf.OmitArgPrefixes,),
     )

@@ -11,7 +11,7 @@ from dshgan_tf.errors import InputError
 from dshgan_tf.search import scan
 
 MAX_ID = np.iinfo(np.int64).max
-FEW = 256  # removed rows up to which the runs between them are moved one by one
+FEW = 256  # rows put in or taken out up to which the runs between them are moved one by one
 
 
 class HammingIndex:
@@ -94,9 +94,17 @@ class HammingIndex:
             ids, codes = ids[order], codes[order]
         self._reserve(len(ids))
         old, new = self._size, self._size + len(ids)
-        first = np.searchsorted(self.ids, ids[0])  # what lies before stays
+        rows = np.searchsorted(self.ids, ids)
+        first = rows[0]  # what lies before stays
         if first == old:
             self._id_rows[old:new], self._code_rows[old:new] = ids, codes
+        elif len(ids) <= FEW:
+            codes = codes.copy()  # they may be a view of the index
+            bounds = [*rows.tolist(), old]
+            for i in reversed(range(len(ids))):
+                row = bounds[i]
+                self._move(row, bounds[i + 1], i + 1)
+                self._id_rows[row + i], self._code_rows[row + i] = ids[i], codes[i]
         else:
             ids = np.concatenate([self._id_rows[first:old], ids])
             codes = np.concatenate([self._code_rows[first:old], codes])
@@ -142,6 +150,12 @@ class HammingIndex:
             new[: self._size] = old[: self._size]
             setattr(self, name, new)
 
+    def _move(self, start: int, stop: int, by: int) -> None:
+        """Move the rows from ``start`` to ``stop``; in one dimension NumPy needs no copy where they overlap."""
+        width, codes = self._code_rows.shape[1], self._code_rows.reshape(-1)
+        self._id_rows[start + by : stop + by] = self._id_rows[start:stop]
+        codes[width * (start + by) : width * (stop + by)] = codes[width * start : width * stop]
+
     def remove(self, ids: np.ndarray) -> None:
         """Remove codes.
 
@@ -163,20 +177,15 @@ class HammingIndex:
         repeated = rows[1:][rows[1:] == rows[:-1]]
         if len(repeated):
             raise InputError(f"ids must be given once, got {self.ids[repeated[0]]} again.")
-        width = self._code_rows.shape[1]
-        id_rows, code_bytes = self._id_rows, self._code_rows.reshape(-1)  # flat, so that NumPy moves without a copy
         if len(rows) <= FEW:
             bounds = [*rows.tolist(), self._size]
-            for i, (row, following) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
-                id_rows[row - i : following - i - 1] = id_rows[row + 1 : following]
-                code_bytes[width * (row - i) : width * (following - i - 1)] = code_bytes[
-                    width * (row + 1) : width * following
-                ]
+            for i in range(len(rows)):
+                self._move(bounds[i] + 1, bounds[i + 1], -i - 1)
         else:
             kept = np.ones(self._size, bool)
             kept[rows] = False
             left = self._size - len(rows)
-            id_rows[:left] = self.ids[kept]
+            self._id_rows[:left] = self.ids[kept]
             self._code_rows[:left] = self.codes[kept]
         self._size -= len(rows)
 

@@ -86,16 +86,16 @@ def _read(file: BinaryIO, memory_map: bool | None) -> tuple[Content, bool]:
     header = file.read(HEADER)
     name, _, about = header.partition(b"\n")
     if name != FORMAT.encode():
-        raise ValueError(f"it is not of format {FORMAT}")
+        raise InputError(f"it is not of format {FORMAT}")
     about = json.loads(about)
     num_bits, size, next_id = (about[key] for key in ("num_bits", "size", "next_id"))
     if any(type(number) is not int or number < 0 for number in (num_bits, size, next_id)) or num_bits > MAX_BITS:
-        raise ValueError(f"its header says {about}")
+        raise InputError(f"its header says {about}")
     width = code_width(num_bits)
     rest = size * (8 + width)
     bytes_found = os.fstat(file.fileno()).st_size
     if bytes_found != HEADER + rest + 4:
-        raise ValueError(f"it has {bytes_found} bytes and not {HEADER + rest + 4}")
+        raise InputError(f"it has {bytes_found} bytes and not {HEADER + rest + 4}")
     if memory_map is None:
         memory_map = rest > _free_memory() / 4
     if memory_map and size:
@@ -116,16 +116,16 @@ def _check(content: Content, checksum: int, expected: bytes) -> None:
     for start in range(0, len(ids), CHUNK):
         part = ids[start : start + CHUNK + 1]  # one of the next, to compare with
         if np.any(part[1:] <= part[:-1]):
-            raise ValueError("its ids do not ascend")
+            raise InputError("its ids do not ascend")
         checksum = zlib.crc32(part[:CHUNK].astype("<i8", copy=False), checksum)
     if len(ids) and (ids[0] < 0 or ids[-1] >= content.next_id):
-        raise ValueError(f"its ids lie in {ids[0]}..{ids[-1]} and not in 0..{content.next_id - 1}")
+        raise InputError(f"its ids lie in {ids[0]}..{ids[-1]} and not in 0..{content.next_id - 1}")
     rows = max(1, CHUNK // codes.shape[1])
     for start in range(0, len(codes), rows):
         part = check_codes(codes[start : start + rows], content.num_bits)
         checksum = zlib.crc32(part, checksum)
     if checksum.to_bytes(4, "little") != expected:
-        raise ValueError("its checksum is another")
+        raise InputError("its checksum is another")
 
 
 def _free_memory() -> float:

@@ -33,10 +33,10 @@ ROW_BITS = 47  # of a key; the distance has the 16 bits above them
 ROW_MASK = (1 << ROW_BITS) - 1
 FIRST_BLOCK, BLOCK = 1 << 12, 1 << 16  # codes that are compared first, and words by one call of NumPy later
 CANDIDATES = 1 << 21  # keys that the queries of one thread may hold together
-NUMPY_SHARE, FAISS_SHARE = 1 << 20, 1 << 18  # pairs of query and code for which a further thread is worth it
+NUMPY_SHARE, FAISS_SHARE = 1 << 20, 1 << 19  # pairs of query and code for which a further thread is worth it
 FINEST = 40  # binary places of a weight at most
-FAISS_FROM = 1 << 19  # pairs below which FAISS saves nothing that its import is worth
-FAISS_QUERIES, FAISS_NEIGHBOURS = 8, 128  # FAISS is quicker from so many queries on, and up to so many neighbours
+FAISS_FROM = 1 << 19  # pairs from which FAISS saves so much that it is worth its import
+FAISS_QUERIES, FAISS_NEIGHBOURS = 8, 128  # FAISS is quicker from so many queries and up to so many neighbours
 
 
 def as_words(codes: np.ndarray) -> np.ndarray:
@@ -224,7 +224,7 @@ class Nearest(Within):
         if self._count >= self._full:
             keys = self._keys()
             last = int(keys[-1] >> ROW_BITS)
-            # A later row at the last distance wins by its asymmetric distance only, and at distance 0 there is one.
+            # A later row at the last distance can win by its asymmetric distance alone, but not at distance 0.
             self.limit = last if self._asymmetric is not None and last else last - 1
             self._parts, self._count, self._full = [keys.copy()], self._k, 2 * self._k + 64  # not a view of all
 
@@ -238,7 +238,7 @@ class Nearest(Within):
         if tied > k:
             rows = keys[nearer:tied] & ROW_MASK
             chosen = np.argsort(self._asymmetric(rows), kind="stable")[: k - nearer]
-            keys[nearer:k] = keys[nearer:tied][np.sort(chosen)]
+            keys[nearer:k] = keys[nearer:tied][chosen]
         return keys[:k]
 
 
@@ -314,8 +314,9 @@ def ranges(size: int, parts: int) -> list[tuple[int, int]]:
 
 
 def groups(num_queries: int, group: int, threads: int) -> list[tuple[int, int]]:
-    """Cut queries into groups of at most ``group``; more than threads, so that a slow core does fewer."""
-    return ranges(num_queries, max(-(-num_queries // group), 4 * threads if threads > 1 else 1))
+    """Cut queries into groups of at most ``group``, one a thread; or four, so that a slow core does fewer."""
+    parts = max(threads, min(4 * threads, num_queries // 16)) if threads > 1 else 1
+    return ranges(num_queries, max(parts, -(-num_queries // group)))
 
 
 def collect(
