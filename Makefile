@@ -1,12 +1,13 @@
 # make quickstart   the main job on digits: train with and without the GAN, compare, export, search
-# make test         the whole test suite
+# make test         the whole test suite, but for the tests in a browser
+# make test-browser the tests of the page in Debian's chromium, which is installed by apt where it is missing
 # make soak         kill twenty runs at random moments, each must end as if it had not been; load 1,000 odd models
 # make lint         style
 PYTHON ?= python3.11
 BIN := .venv/bin
 RUNS := runs/quickstart
 
-.PHONY: quickstart test soak lint clean
+.PHONY: quickstart test test-browser soak lint clean
 
 .venv/installed: requirements.txt requirements-dev.txt setup.py
 	$(PYTHON) -m venv .venv
@@ -15,16 +16,15 @@ RUNS := runs/quickstart
 	touch $@
 
 quickstart: .venv/installed
-	$(BIN)/dshgan-train digits --no-gan --workdir $(RUNS)/no_gan
-	$(BIN)/dshgan-train digits --workdir $(RUNS)/gan
-	$(BIN)/dshgan-export $(RUNS)/gan --format saved_model --output $(RUNS)/export/saved_model
-	$(BIN)/dshgan-export $(RUNS)/gan --format tflite --output $(RUNS)/export/tflite
-	$(BIN)/dshgan-index $(RUNS)/gan --output $(RUNS)/database.index
-	$(BIN)/dshgan-search $(RUNS)/database.index $(RUNS)/gan/plots/query.png --k 10
-	$(BIN)/dshgan-evaluate $(RUNS)/no_gan $(RUNS)/gan
+	$(BIN)/dshgan quickstart --workdir $(RUNS)
 
 test: .venv/installed
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+test-browser: .venv/installed
+	tests/browser/install_chromium.sh
+	$(BIN)/pip install --quiet -r requirements-browser.txt
+	$(BIN)/python -m pytest tests/browser
 
 soak: .venv/installed
 	DSHGAN_KILLS=20 DSHGAN_MODELS=1000 $(BIN)/python -m pytest tests/test_survival.py tests/test_fuzz.py -k "killed or odd_models" -s

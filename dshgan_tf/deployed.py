@@ -73,7 +73,12 @@ class Deployed:
         return codes.pack(codes.binarise(self.predict_streams(images, batch_size)["relaxed_codes"]))
 
     def export(
-        self, filepath: str | os.PathLike[str], format: str = "tf_saved_model", *, class_names: Any = None, **_: Any
+        self,
+        filepath: str | os.PathLike[str],
+        format: str = "tf_saved_model",
+        *,
+        class_names: Any = None,
+        verbose: Any = None,
     ) -> None:
         """Write the deployed encoder as a SavedModel with the signatures that serving offers.
 
@@ -81,6 +86,7 @@ class Deployed:
             filepath: folder to write; it must not exist, its parents are made.
             format: "tf_saved_model"; `dshgan export` writes the LiteRT files.
             class_names: L names that the signature `classify` answers with; None for the numbers.
+            verbose: accepted as in Keras; nothing is printed.
 
         Raises:
             ValueError: another format, a folder that exists, or names that are not one a class.

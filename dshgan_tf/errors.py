@@ -1,4 +1,4 @@
-"""The error that a user can mend."""
+"""The errors that are no fault of ours: what a user can mend, and a training that diverged."""
 
 
 class InputError(ValueError):
@@ -6,3 +6,7 @@ class InputError(ValueError):
 
     The programs print it as one line. Every other error is a fault of ours, and keeps its traceback.
     """
+
+
+class NotFinite(ArithmeticError):
+    """A loss or a gradient is not finite: the training diverged."""

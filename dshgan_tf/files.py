@@ -67,7 +67,7 @@ def write_json(target: str | os.PathLike[str], value: Any) -> None:
 
 
 def remove_leftovers(folder: str | os.PathLike[str], pattern: str, age: float = 3600.0) -> None:
-    """Remove temporary folders that killed processes left behind.
+    """Remove temporary files and folders that killed processes left behind.
 
     Args:
         folder: where they lie.
@@ -75,8 +75,9 @@ def remove_leftovers(folder: str | os.PathLike[str], pattern: str, age: float = 
         age: seconds since the last change after which nobody is at work on one any more.
     """
     for path in Path(folder).glob(pattern):
-        if time.time() - path.stat().st_mtime > age:
-            shutil.rmtree(path, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):  # its own process has ended with it
+            if time.time() - path.stat().st_mtime > age:
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
 
 
 def checksum(path: str | os.PathLike[str]) -> str:

@@ -82,7 +82,8 @@ class Fitted:
                 f"got {type(x).__name__} alone"
             )
         splits = splits_to_train(x, y, self.num_classes, self.multi_label)
-        return triplets(splits, batch_size or min(64, len(splits.labeled) + len(splits.unlabeled)))
+        at_most = len(splits.labeled) + len(splits.unlabeled)
+        return triplets(splits, min(64, at_most) if batch_size is None else batch_size)
 
     @property
     def steps_done(self) -> int:

@@ -34,12 +34,14 @@ def image_batches(images: Any, image_shape: tuple[int, int, int], batch_size: in
     """
     if batch_size < 1:
         raise InputError(f"batch_size must be at least 1, got {batch_size}")
+    if isinstance(images, Iterator):
+        images = list(images)
     if hasattr(images, "element_spec"):
         batches = _from_dataset(images, image_shape, batch_size)
     elif (paths := _as_paths(images)) is not None:
         batches = _from_files(paths, image_shape, batch_size)
     else:
-        whole = images if hasattr(images, "shape") else np.asarray(images)
+        whole = images if hasattr(images, "shape") else _as_array(images)
         if len(whole.shape) != 4:
             check_images(whole, image_shape)  # says what is wrong with the axes
         batches = (whole[start : start + batch_size] for start in range(0, len(whole), batch_size))
@@ -57,9 +59,17 @@ def _as_paths(images: Any) -> list[str] | None:
     """The paths of image files, None where it is something else."""
     if isinstance(images, str | os.PathLike):
         return [os.fspath(images)]
-    if isinstance(images, Sequence) and len(images) and all(isinstance(item, str | os.PathLike) for item in images):
-        return [os.fspath(item) for item in images]
+    listed = images.tolist() if isinstance(images, np.ndarray) and images.dtype.kind in "OU" else images
+    if isinstance(listed, Sequence) and len(listed) and all(isinstance(item, str | os.PathLike) for item in listed):
+        return [os.fspath(item) for item in listed]
     return None
+
+
+def _as_array(images: Any) -> np.ndarray:
+    try:
+        return np.asarray(images)
+    except ValueError as error:  # NumPy's own words for it are "inhomogeneous shape"
+        raise InputError("images of several sizes; resize them, or pass the paths of image files") from error
 
 
 def _from_files(paths: list[str], image_shape: tuple[int, int, int], batch_size: int) -> Iterator[np.ndarray]:
@@ -76,6 +86,8 @@ def _from_dataset(dataset: tf.data.Dataset, image_shape: tuple[int, int, int], b
         dataset = dataset.map(lambda element: element["image"])
     elif isinstance(spec, tuple):
         dataset = dataset.map(lambda image, *_: image)
+    if dataset.element_spec.shape.rank is None:
+        raise InputError("the dataset's images have no known shape; set_shape, or decode with expand_animations=False")
     if len(dataset.element_spec.shape) == len(image_shape):
         dataset = dataset.batch(batch_size)
     yield from dataset.as_numpy_iterator()

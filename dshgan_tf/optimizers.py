@@ -50,18 +50,30 @@ def choose_optimizers(
     Raises:
         ValueError: no such optimizer, or the same object for both networks.
     """
-    if encoder is not None and encoder is generator and not isinstance(encoder, str):
-        raise InputError(
-            "encoder_optimizer and generator_optimizer are one object, which keeps state for one network; "
-            "give two, or optimizer=... for a copy each"
-        )
-    copy = both if both is None or isinstance(both, str) else keras.saving.serialize_keras_object(both)
     chosen = [
-        _get_optimizer("encoder_optimizer", both if encoder is None else encoder),
-        _get_optimizer("generator_optimizer", copy if generator is None else generator),
+        _get_optimizer("encoder_optimizer", encoder) or _get_optimizer("optimizer", both),
+        _get_optimizer("generator_optimizer", generator) or _get_optimizer("optimizer", _copied(both)),
     ]
+    if chosen[0] is not None and chosen[0] is chosen[1]:
+        raise InputError(
+            "both networks were given one optimizer object, which keeps state for one network; "
+            "give two, or optimizer=... alone for a copy each"
+        )
     defaults = (default_encoder_optimizer, default_generator_optimizer)
     return tuple(default() if given is None else given for given, default in zip(chosen, defaults, strict=True))
+
+
+def _copied(optimizer: Any) -> Any:
+    """What makes an optimizer like this one."""
+    if optimizer is None or isinstance(optimizer, str | dict):
+        return optimizer
+    try:
+        return keras.saving.serialize_keras_object(optimizer)
+    except (NotImplementedError, TypeError, ValueError) as error:
+        raise InputError(
+            f"optimizer {optimizer!r} cannot be copied for the generator ({error}); give encoder_optimizer and "
+            "generator_optimizer"
+        ) from error
 
 
 def _get_optimizer(name: str, given: Any) -> keras.optimizers.Optimizer | None:

@@ -23,10 +23,13 @@ def in_order(work: Callable[..., Any], items: Iterable[tuple], ahead: int = 256)
         One result an item.
     """
     waiting: collections.deque[concurrent.futures.Future] = collections.deque()
-    with concurrent.futures.ThreadPoolExecutor(max(2, os.cpu_count() or 2)) as pool:
+    pool = concurrent.futures.ThreadPoolExecutor(max(2, os.cpu_count() or 2))
+    try:
         for item in items:
             waiting.append(pool.submit(work, *item))
             if len(waiting) >= ahead:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)  # where nobody takes the rest, it is not made

@@ -158,7 +158,8 @@ def open_picture(path: str | os.PathLike[str], contents: bytes | None = None) ->
     try:
         opened = Image.open(path if contents is None else io.BytesIO(contents))
     except Exception as error:  # Pillow's readers raise whatever a damaged file makes them stumble over
-        reason = "of no known format" if isinstance(error, UnidentifiedImageError) else error
+        known = {UnidentifiedImageError: "of no known format", Image.DecompressionBombError: "far too large"}
+        reason = known.get(type(error), error)
         raise InputError(f"cannot read {path} as an image ({reason}); give a JPEG or PNG file") from error
     with opened:
         if max(opened.size) > MAX_SIDE or opened.size[0] * opened.size[1] > MAX_PIXELS:

@@ -12,13 +12,10 @@ import keras
 
 from dshgan_tf.data.splits import Splits
 from dshgan_tf.data.triplets import TripletOrder
+from dshgan_tf.errors import NotFinite
 
 LEAST_DIVERSITY = 0.1  # of the difference between real images
 SATURATED = 0.995  # share of images that the adversary tells rightly
-
-
-class NonFinite(ArithmeticError):
-    """A loss or a gradient that is not finite."""
 
 
 class StopOnNonFinite(keras.callbacks.Callback):
@@ -32,7 +29,7 @@ class StopOnNonFinite(keras.callbacks.Callback):
         checkpoints: returns the checkpoints there are, oldest first.
 
     Raises:
-        NonFinite: in `fit`; the message names the step, the terms, the images and the last checkpoint.
+        NotFinite: in `fit`; the message names the step, the terms, the images and the last checkpoint.
     """
 
     def __init__(
@@ -55,7 +52,7 @@ class StopOnNonFinite(keras.callbacks.Callback):
         step = self.model.steps_done
         broken = [name for name, value in logs.items() if not math.isfinite(float(value))]
         good = self.checkpoints()
-        raise NonFinite(
+        raise NotFinite(
             f"step {step}: the loss or a gradient is not finite "
             f"({', '.join(broken) if broken else 'the losses are, a gradient is not'}); "
             f"the last good checkpoint is {good[-1] if good else 'none yet'}; {self._images(step)}. "

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 import dshgan_tf as dsh
 from dshgan_tf.data import Splits, splits_of_run
-from dshgan_tf.files import atomic_folder, checksum, write_json
+from dshgan_tf.files import atomic_folder, checksum, remove_leftovers, write_json
 from dshgan_tf.search.calibration import Calibration, calibrate
 from dshgan_tf.search.image_index import ENCODER, FORMAT, GENERATOR, MANIFEST
 from dshgan_tf.search.litert_encoder import LiteRTEncoder
@@ -36,6 +36,7 @@ def make_index(workdir: Path, folder: Path) -> Splits:
         InputError: no finished run, or its data changed.
     """
     model, splits = load_run(workdir), splits_of_run(workdir)
+    remove_leftovers(folder.parent, f".{folder.name}.*.part")
     with atomic_folder(folder) as made:
         made.mkdir()
         _write_models(model, made)
@@ -85,8 +86,8 @@ def _write_models(model: dsh.DSHGAN, folder: Path) -> None:
 
 
 def _calibration(encoder: LiteRTEncoder, splits: Splits, num_bits: int) -> Calibration | None:
-    """Calibrate on the validation part. Queries take no part."""
-    if not len(splits.validation):
+    """Calibrate on the validation part. Queries take no part, and a database of other classes has other figures."""
+    if not len(splits.validation) or splits.unseen_names:
         return None
     codes = encoder.encode(np.asarray(splits.validation.images[:]))
     rows = splits.multi_hot(splits.validation.labels)

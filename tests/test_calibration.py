@@ -83,6 +83,22 @@ def test_what_is_found_nowhere_is_said():
             Calibration.from_dict(odd)
 
 
+def test_any_number_of_held_out_images():
+    codes = np.random.default_rng(0).integers(0, 256, (50_000, 4), dtype=np.uint8)
+    calibration = calibrate(codes, np.eye(10, dtype=np.uint8)[np.arange(50_000) % 10], 32, 0.1)
+    assert calibration.images == 2000  # of which all pairs are counted, and no more
+
+
+def test_how_often_two_images_share_a_label():
+    images = np.zeros((400, 4, 4, 1), np.uint8)
+    labels = np.repeat([0, 1, 2], [200, 100, 100])
+    splits = dsh.data.from_arrays(images, labels, queries_per_class=10, labels_per_class=None)
+    shares = np.bincount(splits.labeled.labels) / len(splits.labeled)
+    assert splits.similar_share == pytest.approx((shares**2).sum())
+    rows = np.eye(3, dtype=np.uint8)[labels]
+    assert dsh.data.from_arrays(images, rows, 10, None).similar_share == pytest.approx((shares**2).sum(), abs=0.02)
+
+
 def test_reached_is_brute_force():
     rng = np.random.default_rng(0)
     query, database = (rng.integers(0, 4, (n, 1), dtype=np.uint8) for n in (7, 30))

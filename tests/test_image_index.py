@@ -10,15 +10,18 @@ import sqlite3
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import dshgan_tf as dsh
+from dshgan_tf import preprocessing
 from dshgan_tf.commands.main import main
 from dshgan_tf.data import splits_of_run
 from dshgan_tf.search.image_index import ImageIndex
+from dshgan_tf.search.image_store import Stored
 from dshgan_tf.search.index_update import add_picture, update_from_folder
 from export.index_files import make_index
 from training.presets import PRESETS
@@ -124,6 +127,112 @@ def test_files_as_people_have_them(index, digits_images, tmp_path, capsys):
     assert os.fsdecode(b"odd-\xff.png") in index.store.named()
 
 
+def test_a_file_that_could_not_be_read_once_is_tried_again(index, digits_images, tmp_path):
+    write(tmp_path / "photos", digits_images[:3])
+    path = tmp_path / "photos" / "00001.png"
+    contents, status = path.read_bytes(), path.stat()
+    path.write_bytes(b"x" * len(contents))  # what a file server may give: another content, the same size and time
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    update = update_from_folder(index, tmp_path / "photos")
+    assert update.broken.keys() == {"00001.png"} and update.added == 2
+    path.write_bytes(contents)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    update = update_from_folder(index, tmp_path / "photos")
+    assert not update.broken and (update.changed, update.unchanged, len(index)) == (1, 2, 3)
+
+
+def test_reasons_name_no_path_of_this_machine(index, digits_images, tmp_path, monkeypatch):
+    write(tmp_path / "photos", digits_images[:1])
+    Image.new("L", (preprocessing.MAX_SIDE + 1, 1)).save(tmp_path / "photos" / "wide.png")
+    (tmp_path / "photos" / "cut.png").write_bytes((tmp_path / "photos" / "00000.png").read_bytes()[:40])
+    update = update_from_folder(index, tmp_path / "photos")
+    assert set(update.broken) == {"wide.png", "cut.png"}
+    assert str(tmp_path) not in "".join(update.broken.values())
+
+
+def test_two_writers_wait_for_each_other_and_lose_nothing(index, digits_images, tmp_path):
+    other = ImageIndex(index.folder, writable=True)
+    names = iter(range(10_000))
+
+    def add(target):
+        for _ in range(25):
+            code = np.zeros(2, np.uint8)
+            target.store.put([Stored(f"{next(names)}.png", "added", code=code, probabilities=np.ones(10))])
+            target.save_codes()
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(add, (index, other)))
+    assert index.store.generation() == 50
+    fresh = ImageIndex(index.folder)
+    assert len(fresh) == len(fresh.codes) == 50
+    assert len(list(index.folder.glob("codes-*.index"))) == 1
+
+
+def test_a_search_goes_on_after_a_writer_was_killed_within_a_change(index, digits_images, tmp_path):
+    write(tmp_path / "photos", digits_images[:3])
+    update_from_folder(index, tmp_path / "photos")
+    index.store.close()
+    # A process that dies within a transaction, its pages half written, leaves a hot journal.
+    code = """
+import os, sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("PRAGMA cache_size = 1")
+connection.execute("BEGIN IMMEDIATE")
+connection.executemany("INSERT INTO images (name, origin, thumbnail) VALUES (?, 'added', ?)",
+                       [(str(i), b"x" * 5000) for i in range(200)])
+os._exit(1)
+"""
+    subprocess.run([sys.executable, "-c", code, str(index.folder / "images.sqlite")], check=False)
+    assert (index.folder / "images.sqlite-journal").exists()
+    opened = ImageIndex(index.folder)
+    assert len(opened) == 3 and len(opened.codes) == 3
+    assert opened.search(*opened.encode(digits_images[:1]), k=1)[0][0].distance == 0
+
+
+def test_an_index_that_cannot_be_written_is_searched(index, digits_images, tmp_path):
+    write(tmp_path / "photos", digits_images[:3])
+    update_from_folder(index, tmp_path / "photos")
+    read_only = ImageIndex(index.folder)
+    with pytest.raises(OSError, match="cannot change .*images.sqlite"):
+        add_picture(read_only, "mine.png", (tmp_path / "photos" / "00000.png").read_bytes())
+    assert len(read_only.search(*read_only.encode(digits_images[:1]), k=5)[0]) == 3
+
+
+def test_names_that_look_like_markup_or_are_no_text(index, digits_images, tmp_path, capsys):
+    folder = tmp_path / "photos"
+    write(folder, digits_images[:1])
+    contents = (folder / "00000.png").read_bytes()
+    for name in ("a[", "[red]holiday[/red].png", os.fsdecode(b"odd-\xff.png")):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(contents) if name.endswith("png") else (folder / name).mkdir()
+    (folder / "a[" / "b].png").write_bytes(contents)
+    update_from_folder(index, folder)
+    query = str(folder / "[red]holiday[/red].png")
+    assert main(["search", str(index.folder), query, "--picture", str(tmp_path / "x.png")]) == 0
+    printed = capsys.readouterr().out
+    for name in ("[red]holiday[/red].png", "a[/b].png", "odd-\\udcff.png"):
+        assert name in printed, name
+    assert main(["encode", str(index.folder), str(folder / os.fsdecode(b"odd-\xff.png"))]) == 0
+
+
+def test_a_search_starts_no_tensorflow(index, digits_images, tmp_path):
+    write(tmp_path / "photos", digits_images[:3])
+    update_from_folder(index, tmp_path / "photos")
+    code = """
+import sys
+from dshgan_tf import preprocessing
+from dshgan_tf.commands.main import main
+assert main(sys.argv[1:]) == 0
+heavy = {"tensorflow", "keras", "numba", "scipy", "sklearn", "matplotlib"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    query = str(tmp_path / "photos" / "00000.png")
+    for more in ([query, "--picture", str(tmp_path / "x.png")], ["--labels", "3"], [query, "--precision", "0.01"]):
+        command = [sys.executable, "-c", code, "search", str(index.folder), *more]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+
 def test_another_folder_is_refused_before_everything_is_dropped(index, digits_images, tmp_path):
     write(tmp_path / "one", digits_images[:3])
     write(tmp_path / "other", digits_images[3:6], first=100)
@@ -141,8 +250,11 @@ def test_images_added_by_hand_stay(index, digits_images, tmp_path):
     contents = (tmp_path / "photos" / "00001.png").read_bytes()
     first, second = (add_picture(index, "mine.png", contents) for _ in range(2))
     assert index.store.names([first, second]) == {first: "mine.png", second: "mine.png (2)"}
-    update_from_folder(index, tmp_path / "photos")
-    assert len(index) == 5
+    # A file of the same name is another image.
+    write(tmp_path / "photos", digits_images[9:10], first=9)
+    (tmp_path / "photos" / "00009.png").rename(tmp_path / "photos" / "mine.png")
+    update = update_from_folder(index, tmp_path / "photos")
+    assert update.added == 1 and len(index) == 6 and index.store.names([first]) == {first: "mine.png"}
     found = index.search(*index.encode(digits_images[1:2]), k=3)[0]
     assert {neighbour.distance for neighbour in found} == {0}
     with pytest.raises(dsh.InputError, match="cannot read bad.png"):
@@ -291,6 +403,8 @@ def test_the_runs_own_database(run, empty, tmp_path, capsys):
     assert list(names.values()) == [f"digits #{splits.database.ids[0]} ({splits.database.labels[0]})"]
     assert main(["index", str(run), "--output", str(folder)]) == 0
     assert "(1,597 as before)" in capsys.readouterr().out
+    assert main(["index", str(run), "--images", str(run / "plots"), "--output", str(folder)]) == 2
+    assert "holds the run's own database: leave --images out" in capsys.readouterr().err
     assert main(["encode", str(folder), str(run / "plots" / "query.png")]) == 0
     code = dsh.load_model(run / "model.keras").encode(splits.query.images[:1])[0]
     assert capsys.readouterr().out.split()[0] == code.tobytes().hex()
@@ -299,6 +413,8 @@ def test_the_runs_own_database(run, empty, tmp_path, capsys):
 def test_what_cannot_be_done_is_said_in_a_line(run, index, tmp_path, capsys):
     query = str(run / "plots" / "query.png")
     (tmp_path / "none").mkdir()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "x").write_text("x")
     shutil.copytree(run, tmp_path / "other")
     with open(tmp_path / "other" / "model.keras", "ab") as file:
         file.write(b" ")
@@ -306,7 +422,11 @@ def test_what_cannot_be_done_is_said_in_a_line(run, index, tmp_path, capsys):
         (["search", str(tmp_path / "none"), query], "is no index (no manifest.json); make one with dshgan index"),
         (["search", str(index.folder), query], "holds no image; add some with dshgan index"),
         (["search", str(index.folder)], "give image files or --labels"),
-        (["search", str(index.folder), query, "--labels", "3"], "give image files or --labels, and one of the two"),
+        (["search", str(index.folder), query, "--labels", "3"], "give image files or --labels, not both"),
+        (["search", str(index.folder), query, "--k", "0"], "--k must be at least 1, got 0"),
+        (["search", str(index.folder), query, "--k", "-1", "--radius", "3"], "--k must be at least 1, got -1"),
+        (["search", str(index.folder), "--labels", "3", "--precision", "0.9"], "known for pictures, not for labels"),
+        (["index", str(run), "--images", str(run / "plots"), "--output", str(tmp_path / "full")], "is no index"),
         (["search", str(index.folder), query, "--radius", "1", "--precision", "0.9"], "give one of them"),
         (["search", str(index.folder), query, "--radius", "13"], "radius"),
         (["search", str(index.folder), query, "--precision", "1.5"], "precision must lie in (0, 1], got 1.5"),
@@ -320,7 +440,7 @@ def test_what_cannot_be_done_is_said_in_a_line(run, index, tmp_path, capsys):
         assert main(arguments) == 2, arguments
         error = capsys.readouterr().err
         assert message in error and error.count("\n") == 1, (arguments, error)
-    assert not (tmp_path / "x").exists()
+    assert not (tmp_path / "x").exists() and not list(tmp_path.glob(".*"))
 
 
 @pytest.mark.parametrize(
@@ -343,7 +463,7 @@ def test_damaged_parts_are_named(index, digits_images):
         contents = path.read_bytes()
         for damage in (b"", b"{", contents[: len(contents) // 2]):
             path.write_bytes(damage)
-            with pytest.raises(dsh.InputError, match=name.split(".")[0]):
+            with pytest.raises(dsh.InputError, match=name.replace(".", r"\.")):
                 opened = ImageIndex(index.folder)
                 opened.encode(digits_images[:1])
                 len(opened)

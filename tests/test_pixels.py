@@ -70,7 +70,8 @@ def test_encode_takes_what_people_have(whole, digits, tmp_path):
     dataset = tf.data.Dataset.from_tensor_slices(images)
     labelled = tf.data.Dataset.from_tensor_slices((images, digits.query.labels[:7])).batch(3)
     named = dataset.map(lambda image: {"image": image})
-    for given in (tf.constant(images), list(images), paths, [str(p) for p in paths], dataset, labelled, named):
+    forms = (tf.constant(images), list(images), paths, [str(p) for p in paths], np.array(paths), iter(paths))
+    for given in (*forms, dataset, labelled, named):
         np.testing.assert_array_equal(whole.encode(given, batch_size=3), codes)
     np.testing.assert_array_equal(whole.encode(paths[0]), codes[:1])
     np.testing.assert_array_equal(whole.encode(str(paths[0])), codes[:1])
@@ -87,6 +88,7 @@ def test_advice_fits_the_mistake(whole, digits, tmp_path):
         (images.repeat(2, axis=1), "resize them"),
         (images / np.float32(127.5) - 1, r"pass \(images \+ 1\) \* 127.5"),
         (tf.data.Dataset.from_tensors({"picture": images}), "needs the key 'image', got picture"),
+        ([images[0], images[1, :4]], "images of several sizes; resize them"),
         (tmp_path / "none.png", "none.png"),
     ):
         with pytest.raises(dsh.InputError, match=advice):
@@ -116,8 +118,10 @@ def test_compile_as_in_keras():
 def test_compile_refuses_in_a_line():
     model, one = new_model(), keras.optimizers.SGD()
     for arguments, message in (
-        ({"optimizer": "adamant"}, "encoder_optimizer must be the name of a Keras optimizer.*'adamant'"),
-        ({"encoder_optimizer": one, "generator_optimizer": one}, "one object"),
+        ({"optimizer": "adamant"}, "^optimizer must be the name of a Keras optimizer.*'adamant'"),
+        ({"encoder_optimizer": 3}, "^encoder_optimizer must be the name of a Keras optimizer.* got 3"),
+        ({"optimizer": one, "generator_optimizer": one}, "one optimizer object"),
+        ({"encoder_optimizer": one, "generator_optimizer": one}, "one optimizer object"),
         ({"loss": "mse"}, "compile got loss: losses and metrics are the method's own"),
         ({"metrics": ["accuracy"]}, "compile got metrics"),
     ):
@@ -153,6 +157,8 @@ def test_fit_says_what_to_pass(digits):
     images, labels = digits.labeled.images, digits.labeled.labels
     for arguments, message in (
         ((images,), r"fit takes images and labels \(-1: unlabelled\), fit\(x, y\)"),
+        ((images / np.float32(255), labels), "float images lie within 0..1; multiply them by 255"),
+        ((images, labels, 0), "batch_size must be at least 1, got 0"),
         ((images, labels[:5]), "5 labels for 40 images"),
         ((images, labels + 5), "label 14 is out of range"),
         ((images, np.zeros_like(labels)), "class '1' has no labelled image"),

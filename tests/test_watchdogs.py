@@ -10,8 +10,9 @@ import tensorflow as tf
 
 import dshgan_tf as dsh
 from dshgan_tf.commands.main import main
+from dshgan_tf.errors import NotFinite
 from dshgan_tf.metrics import sample_diversity
-from dshgan_tf.watchdogs import NonFinite, StopOnNonFinite, WatchTheGan, diagnose, health
+from dshgan_tf.watchdogs import StopOnNonFinite, WatchTheGan, diagnose, health
 from training.presets import PRESETS
 
 
@@ -28,7 +29,7 @@ def broken_batches(splits, at):
 def test_training_stops_at_the_step_that_is_not_finite_and_names_its_images(digits, model, tmp_path):
     (tmp_path / "good.keras").touch()
     guard = StopOnNonFinite(digits, 16, seed=3, checkpoints=lambda: [tmp_path / "good.keras"])
-    with pytest.raises(NonFinite) as caught:
+    with pytest.raises(NotFinite) as caught:
         model.fit(broken_batches(digits, at=2), epochs=1, steps_per_epoch=5, callbacks=[guard], verbose=0)
     message = str(caught.value)
     assert message.startswith("step 3: the loss or a gradient is not finite") and "good.keras" in message

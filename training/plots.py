@@ -127,12 +127,15 @@ def code_map(splits: Splits, query_codes: np.ndarray, num_bits: int) -> Figure:
         The figure; an image with several labels has the colour of its first.
     """
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
     chosen = np.linspace(0, len(query_codes) - 1, min(MAP_POINTS, len(query_codes))).astype(int)
     bits = unpack(query_codes[chosen], num_bits).astype(np.float32)
     rows = splits.searched_rows(splits.query.labels)[chosen]
     perplexity = min(30.0, max(1.0, (len(chosen) - 1) / 3))
-    places = TSNE(metric="hamming", init="random", perplexity=perplexity, random_state=0).fit_transform(bits)
+    # One thread: with more, 200 points wait for the threads of other programs longer than they compute.
+    with threadpool_limits(1):
+        places = TSNE(metric="hamming", init="random", perplexity=perplexity, random_state=0).fit_transform(bits)
     first = rows.argmax(axis=1)
     figure, axes = plt.subplots(figsize=(6.4, 5), layout="constrained")
     colours = plt.get_cmap("tab10" if rows.shape[1] <= 10 else "tab20")

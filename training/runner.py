@@ -47,7 +47,7 @@ def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike[str], verbo
 
     Raises:
         ValueError: `workdir` holds a run of another config, or the data do not fit the config.
-        NonFinite: a loss or gradient is not finite, and the config says to stop there.
+        NotFinite: a loss or gradient is not finite, and the config says to stop there.
         Interrupted: SIGTERM or Ctrl-C while training; what was trained is saved.
         OSError: a file cannot be written, or (ConnectionError) another worker was lost.
     """

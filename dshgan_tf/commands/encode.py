@@ -23,7 +23,7 @@ def encode(model: Positional[Path], images: Positional[tuple[Path, ...]]) -> Non
     if not images:
         raise InputError("give at least one image file")
     for path, code in zip(images, _encode(model, images), strict=True):
-        print(code.tobytes().hex(), path)
+        print(code.tobytes().hex(), terminal.printable(str(path)))
 
 
 def _encode(model: Path, images: Sequence[Path]) -> list:

@@ -11,8 +11,10 @@ from tyro.conf import Positional
 from dshgan_tf.commands import terminal
 from dshgan_tf.errors import InputError
 from dshgan_tf.files import checksum
+from dshgan_tf.preprocessing import SUFFIXES
 from dshgan_tf.search.image_index import MANIFEST, ImageIndex, read_manifest
-from dshgan_tf.search.index_update import Update, update_from_arrays, update_from_folder
+from dshgan_tf.search.image_store import DATABASE, FOLDER
+from dshgan_tf.search.index_update import Update, find_images, update_from_arrays, update_from_folder
 
 
 def index(workdir: Positional[Path], *, output: Path, images: Path | None = None) -> None:
@@ -24,21 +26,26 @@ def index(workdir: Positional[Path], *, output: Path, images: Path | None = None
     Args:
         workdir: Folder of a finished run.
         output: Folder of the index.
-        images: Folder of the images, with those in it; by default the run's own database is indexed.
+        images: Folder of the images and its subfolders; by default the run's own database is indexed.
     """
     model = workdir / "model.keras"
     if not model.exists():
         raise InputError(f"{workdir} holds no finished run (no model.keras); run dshgan train into it first")
-    if images is not None and not images.is_dir():
-        raise InputError(f"{images} is no folder; give --images a folder of image files")
+    if images is not None and not find_images(images)[0]:
+        raise InputError(f"{images} holds no image files ({', '.join(SUFFIXES)}), so nothing was changed")
     splits = None
     if not (output / MANIFEST).exists():
+        if output.exists() and (not output.is_dir() or any(output.iterdir())):
+            raise InputError(f"{output} is there and is no index; give another --output")
         from export.index_files import make_index
 
         splits = make_index(workdir, output)
     elif read_manifest(output)["model_sha256"] != checksum(model):
         raise InputError(f"{output} holds the codes of another model; give another --output, or delete it")
     target = ImageIndex(output, writable=True)
+    if target.store.has(DATABASE if images is not None else FOLDER):
+        held = "the run's own database: leave --images out" if images is not None else "a folder: give it as --images"
+        raise InputError(f"{output} holds {held}, or give another --output")
     if images is not None:
         update = update_from_folder(target, images, _bar)
     else:
@@ -63,7 +70,7 @@ def _report(target: ImageIndex, update: Update) -> None:
     counts = ", ".join(f"{count:,} {what}" for what, count in done.items() if count) or "nothing new"
     console.print(f"{target.folder}: {len(target):,} images, codes of {target.num_bits} bits ({counts})", markup=False)
     for name, reason in update.broken.items():
-        console.print(f"broken: {name}: {reason}", markup=False, soft_wrap=True)
+        console.print(terminal.printable(f"broken: {name}: {reason}"), markup=False, soft_wrap=True)
     if update.foreign:
         listed = ", ".join(f"{count:,} {suffix}" for suffix, count in update.foreign.items())
         console.print(f"not read, no known image format: {listed}", markup=False, soft_wrap=True)

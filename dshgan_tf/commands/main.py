@@ -10,19 +10,19 @@ from rich.table import Table
 
 from dshgan_tf.commands import terminal
 
-# Subcommand -> what it does, and one example. Each has a module of its name here, imported when it is called.
+# Subcommand -> an example, and what it does. Each has a module of its name here, imported when it is called.
 SUBCOMMANDS = {
-    "quickstart": ("the whole tour on digits, in minutes", "dshgan quickstart"),
-    "train": ("train and evaluate; again: resume", "dshgan train photos/ --workdir runs/photos"),
-    "evaluate": ("evaluate runs again, side by side", "dshgan evaluate runs/photos runs/no_gan"),
-    "tune": ("search for better settings", "dshgan tune digits --labels-per-class 10 --workdir runs/tune"),
-    "generate": ("draw what the generator has learnt", "dshgan generate runs/photos cat --output cats.png"),
-    "export": ("write the encoder for servers, devices", "dshgan export runs/photos --format tflite --output edge"),
-    "encode": ("print the codes of image files", "dshgan encode runs/photos one.jpg"),
-    "index": ("make a searchable index, or update it", "dshgan index runs/photos --images photos/ --output my.index"),
-    "search": ("find images by image or by label", "dshgan search my.index one.jpg --picture found.png"),
-    "demo": ("look at an index in the browser", "dshgan demo my.index"),
-    "tab-completion": ("print completions for your shell", "dshgan tab-completion bash > dshgan.sh"),
+    "quickstart": ("", "a tour on digits, in minutes"),
+    "train": ("photos/ --workdir runs/a", "train, evaluate; again: resume"),
+    "evaluate": ("runs/a runs/b", "evaluate again, side by side"),
+    "tune": ("digits --workdir runs/t --trials 9", "search for better settings"),
+    "generate": ("runs/a cat --output cats.png", "draw what was learnt of labels"),
+    "export": ("runs/a --format tflite --output e", "write the encoder, for others"),
+    "encode": ("runs/a one.jpg", "print codes of image files"),
+    "index": ("runs/a --images photos/ --output i", "make or update an index"),
+    "search": ("i one.jpg --picture found.png", "find by image or by label"),
+    "demo": ("i", "look at an index in a browser"),
+    "tab-completion": ("bash", "print completions for a shell"),
 }
 HELP = ("-h", "--help", "help")
 
@@ -56,16 +56,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def show_help() -> None:
     """Show all subcommands on one screen."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("subcommand", style="cyan", no_wrap=True)
-    table.add_column("what it does", no_wrap=True)
-    table.add_column("example", style="dim")
-    for name, (what, example) in SUBCOMMANDS.items():
-        table.add_row(name, what, example)
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column(no_wrap=True)
+    for name, (example, what) in SUBCOMMANDS.items():
+        table.add_row(f"dshgan {name} {example}".rstrip(), what)
     console = terminal.output()
-    console.print("Short binary codes for images, from few labels. dshgan SUBCOMMAND --help tells more of each.\n")
+    console.print("Short binary codes for images, from few labels. One example of each subcommand:\n")
     console.print(table)
-    console.print("\n--verbose shows what the libraries log; --version says which version this is.")
+    console.print("\ndshgan SUBCOMMAND --help tells more. --verbose shows what the libraries log.")
 
 
 def entry() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
+from rich.text import Text
 from tyro.conf import Positional
 
 from dshgan_tf.commands import terminal
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from dshgan_tf.search.calibration import Expectation
+
+
+MOST_DRAWN = 100  # neighbours a query on the contact sheet
 
 
 @dataclasses.dataclass
@@ -63,11 +67,15 @@ def search(
         json: Print JSON for programs.
     """
     if bool(images) == bool(labels):
-        raise InputError("give image files or --labels, and one of the two")
+        raise InputError("give image files or --labels, not both")
+    if k is not None and k < 1:
+        raise InputError(f"--k must be at least 1, got {k}")
+    if labels and precision is not None:
+        raise InputError("--precision is known for pictures, not for labels; give --radius")
     if radius is not None and precision is not None:
         raise InputError("--radius and --precision both choose a radius; give one of them")
     opened = ImageIndex(index)
-    expected = _expectation(opened, radius, precision)
+    expected = None if labels else _expectation(opened, radius, precision)
     if expected is not None:
         radius = expected.radius
     limit = k if k is not None or radius is not None else 10
@@ -138,7 +146,7 @@ def print_json(answers: Sequence[Answer], radius: int | None, expected: Expectat
         neighbours = [dataclasses.asdict(neighbour) for neighbour in answer.neighbours]
         kept = [{name: value for name, value in row.items() if value is not None} for row in neighbours]
         rows.append({"query": answer.query, "radius": radius, "neighbours": kept})
-        rows[-1]["expected"] = expected and dataclasses.asdict(expected)
+        rows[-1]["expected"] = expected and expected.as_dict()
     print(json.dumps(rows, indent=2))
 
 
@@ -146,45 +154,52 @@ def _print_tables(answers: Sequence[Answer], radius: int | None, expected: Expec
     console = terminal.output()
     for answer in answers:
         within = "" if radius is None else f" within {radius} bits"
-        table = Table(title=f"Nearest to {answer.query}{within}")
+        table = Table(title=Text(f"Nearest to {terminal.printable(answer.query)}{within}"))
         ranked = "probability" if answer.neighbours and answer.neighbours[0].distance is None else "distance"
         for column in ("rank", ranked, "image"):
             table.add_column(column, justify="left" if column == "image" else "right", overflow="fold")
         for rank, found in enumerate(answer.neighbours, start=1):
             value = str(found.distance) if found.distance is not None else f"{found.probability:.3f}"
-            table.add_row(str(rank), value, found.name)
+            table.add_row(str(rank), value, Text(terminal.printable(found.name)))
         console.print(table)
         if answer.note:
-            console.print(answer.note, markup=False)
+            console.print(terminal.printable(answer.note), markup=False)
     if expected is not None:
         console.print(f"expected within {expected.radius} bits: {expected}", markup=False)
 
 
 def _draw(index: ImageIndex, answers: Sequence[Answer], picture: Path | None, quiet: bool) -> None:
-    import sys
+    """Draw the contact sheet where it is asked for or can be shown."""
+    from dshgan_tf.search.contact_sheet import shows_pictures
 
-    if picture is None and not sys.stdout.isatty():
+    inline = not quiet and shows_pictures()
+    if picture is None and not inline:
         return
     from PIL import Image
 
     from dshgan_tf.files import atomic_path
     from dshgan_tf.search.contact_sheet import Cell, draw_sheet, show_inline
 
-    thumbnails = index.store.thumbnails(n.id for answer in answers for n in answer.neighbours)
+    drawn = {answer.query: answer.neighbours[:MOST_DRAWN] for answer in answers}
+    thumbnails = index.store.thumbnails(found.id for neighbours in drawn.values() for found in neighbours)
     nothing = Image.new("RGB", (64, 64), "#dddddd")
 
     def cell(found: Neighbour) -> Cell:
         title = f"{found.distance} bits" if found.distance is not None else f"p {found.probability:.2f}"
         stored = thumbnails.get(found.id)
-        return Cell(Image.open(io.BytesIO(stored)) if stored else nothing, title, found.name)
+        return Cell(Image.open(io.BytesIO(stored)) if stored else nothing, title, terminal.printable(found.name))
 
-    sheet = draw_sheet([(Cell(a.picture or nothing, "query", Path(a.query).name), [*map(cell, a.neighbours)])
-                        for a in answers])  # fmt: skip
+    rows = []
+    for answer in answers:
+        query = Cell(answer.picture or nothing, "query", terminal.printable(Path(answer.query).name))
+        rows.append((query, [cell(found) for found in drawn[answer.query]]))
+    sheet = draw_sheet(rows)
     if picture is not None:
         with atomic_path(picture) as temporary:
             sheet.save(temporary, "PNG")
-    shown = not quiet and show_inline(sheet)
-    if picture is not None and not shown and not quiet:
+    if inline:
+        show_inline(sheet)
+    elif not quiet:
         terminal.output().print(f"picture: {picture}", markup=False, soft_wrap=True)
 
 

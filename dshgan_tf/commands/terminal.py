@@ -15,9 +15,10 @@ from typing import Any
 
 from rich.console import Console
 
-from dshgan_tf.errors import InputError
+from dshgan_tf.errors import InputError, NotFinite
 
-DONE, FAILED, REFUSED = 0, 1, 2  # exit statuses: all is well; the machine failed; the user can mend it
+# Exit statuses: all is well; the machine failed; the user can mend it; Ctrl-C.
+DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 PLAIN_WIDTH = 160  # columns where the output is a file or a pipe
 
 
@@ -58,7 +59,12 @@ def output() -> Console:
 
 def say(message: str, style: str) -> None:
     """Write one line to standard error, whatever is in it."""
-    Console(stderr=True).print(message, style=style, markup=False, highlight=False, soft_wrap=True)
+    Console(stderr=True).print(printable(message), style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def printable(name: str) -> str:
+    """Return a file name as text; bytes that are no text become escapes."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def is_watched() -> bool:
@@ -84,9 +90,12 @@ def run(name: str, command: Callable[[Sequence[str]], Any], arguments: Sequence[
     except InputError as error:
         say(f"dshgan {name}: {error}", "red")
         return REFUSED
-    except (OSError, ArithmeticError) as error:  # no room, a lost worker, or numbers that are not finite
+    except (OSError, NotFinite) as error:  # no room, a lost worker, or a training that diverged
         say(f"dshgan {name}: {error}", "red")
         return FAILED
+    except KeyboardInterrupt:
+        say(f"dshgan {name}: interrupted; the same command goes on", "yellow")
+        return INTERRUPTED
 
 
 def parse(function: Callable[..., Any], arguments: Sequence[str]) -> Any:

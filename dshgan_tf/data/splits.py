@@ -123,8 +123,12 @@ class Splits:
     @property
     def similar_share(self) -> float:
         """How often two images share a label, if labels are as frequent as among the labelled training images."""
+        if not self.multi_label:
+            shares = np.bincount(self.labeled.labels, minlength=self.num_classes) / len(self.labeled)
+            return float((shares**2).sum())
         rows = self.multi_hot(self.labeled.labels)
-        return float(np.mean(rows @ rows.T > 0))
+        some = rows[np.random.default_rng(0).permutation(len(rows))[:PAIRED]]
+        return float(np.mean(some @ some.T > 0))
 
     def without_unlabeled(self) -> Splits:
         """Return the same splits with no unlabelled image; the database keeps them."""
@@ -179,6 +183,7 @@ class Splits:
         }
 
 
+PAIRED = 2000  # images of which all pairs are looked at
 PARTS = ("query", "labeled", "unlabeled", "database", "validation")
 
 
@@ -264,7 +269,12 @@ def splits_to_train(images: Any, labels: Any, num_classes: int, multi_label: boo
         ValueError: images or labels that do not fit, or a class without a labelled image.
     """
     pixels = check_images(images)
-    pixels = pixels if pixels.dtype == np.uint8 else to_uint8(pixels)
+    if pixels.dtype != np.uint8:
+        if pixels.size and pixels.max() <= 1:
+            raise InputError(
+                f"float images lie within 0..{pixels.max():.3g}; multiply them by 255 (0..255 is expected)"
+            )
+        pixels = to_uint8(pixels)
     labels, _ = check_labels(labels, len(pixels), num_classes)
     if multi_label != (labels.ndim == 2):
         wanted = "multi-hot labels (N, L)" if multi_label else "class ids (N,)"

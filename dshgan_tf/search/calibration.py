@@ -5,8 +5,9 @@ either kind that lie within radius r of each other, and p how often two images o
 
     precision(r) = p s(r) / (p s(r) + (1 - p) d(r))          recall(r) = s(r)
 
-Both are over pairs: of all that is found within r by all queries, the share that is right; of all that is right, the
-share that is found. Held-out images stand on both sides: the codes of training images are better than those of others.
+Both count pairs of query and image. Precision is the share of the found pairs that share a label; recall is the share
+of the pairs with a common label that are found. Held-out images stand on both sides: the codes of training images are
+better than those of others.
 
 Intervals are Wilson's with n / 2 trials for n images. A pair is wrong when either of its two images is hashed wrongly,
 so errors come in rows and columns of the matrix of pairs: a mean over pairs of n images varies as one over n / 2.
@@ -23,6 +24,7 @@ import numpy as np
 from dshgan_tf.codes import check_codes, hamming_distance
 from dshgan_tf.errors import InputError
 
+MOST_IMAGES = 2000  # all pairs of them are looked at
 FEWEST_PAIRS = 10  # of images that share a label, below which nothing is said
 NORMAL_95 = 1.959964  # two-sided 95%
 
@@ -49,8 +51,15 @@ class Expectation:
     recall_low: float
     recall_high: float
 
+    def as_dict(self) -> dict[str, float | int | None]:
+        """Return it as JSON wants it, without NaN."""
+        values = dataclasses.asdict(self)
+        return {name: None if math.isnan(value) else value for name, value in values.items()}
+
     def __str__(self) -> str:
         """Say it in a line."""
+        if math.isnan(self.precision):
+            return "nothing is likely to be found"
         precision = f"precision {self.precision:.2f} [{self.precision_low:.2f}, {self.precision_high:.2f}]"
         return f"{precision}, recall {self.recall:.2f} [{self.recall_low:.2f}, {self.recall_high:.2f}]"
 
@@ -137,8 +146,9 @@ def calibrate(codes: np.ndarray, labels: np.ndarray, num_bits: int, similar_shar
     Raises:
         InputError: codes that are not of K bits.
     """
-    codes = check_codes(codes, num_bits)
-    rows = np.asarray(labels, np.float32)
+    chosen = np.random.default_rng(0).permutation(len(codes))[:MOST_IMAGES]
+    codes = check_codes(codes, num_bits)[chosen]
+    rows = np.asarray(labels, np.float32)[chosen]
     upper = np.triu_indices(len(codes), 1)
     similar = (rows @ rows.T > 0)[upper]
     if similar.sum() < FEWEST_PAIRS or similar.all():

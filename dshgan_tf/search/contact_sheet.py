@@ -89,25 +89,25 @@ def _shorten(text: str, font: ImageFont.FreeTypeFont) -> str:
     return f"{text[: kept // 2]}...{text[-(kept - kept // 2) :]}"
 
 
-def show_inline(sheet: Image.Image) -> bool:
-    """Show a picture in the terminal where it can: kitty's and iTerm2's protocols are known.
+def shows_pictures() -> bool:
+    """Return whether the terminal shows pictures in a way that is known here: kitty's or iTerm2's."""
+    return sys.stdout.isatty() and (_is_kitty() or os.environ.get("TERM_PROGRAM") in ("iTerm.app", "WezTerm"))
 
-    Returns:
-        Whether it was shown.
-    """
-    if not sys.stdout.isatty():
-        return False
+
+def _is_kitty() -> bool:
+    return os.environ.get("TERM") == "xterm-kitty" or "KITTY_WINDOW_ID" in os.environ
+
+
+def show_inline(sheet: Image.Image) -> None:
+    """Show a picture in a terminal for which `shows_pictures`."""
     file = io.BytesIO()
     sheet.save(file, "PNG")
     data = base64.standard_b64encode(file.getvalue()).decode()
-    if os.environ.get("TERM") == "xterm-kitty" or os.environ.get("KITTY_WINDOW_ID"):
-        parts = [data[i : i + PARTS] for i in range(0, len(data), PARTS)]
-        for i, part in enumerate(parts):
-            control = f"{'a=T,f=100,' if i == 0 else ''}m={int(i + 1 < len(parts))}"
-            sys.stdout.write(f"\033_G{control};{part}\033\\")
-        sys.stdout.write("\n")
-        return True
-    if os.environ.get("TERM_PROGRAM") in ("iTerm.app", "WezTerm"):
+    if not _is_kitty():
         sys.stdout.write(f"\033]1337;File=inline=1;preserveAspectRatio=1:{data}\a\n")
-        return True
-    return False
+        return
+    parts = [data[i : i + PARTS] for i in range(0, len(data), PARTS)]
+    for i, part in enumerate(parts):
+        control = f"{'a=T,f=100,' if i == 0 else ''}m={int(i + 1 < len(parts))}"
+        sys.stdout.write(f"\033_G{control};{part}\033\\")
+    sys.stdout.write("\n")

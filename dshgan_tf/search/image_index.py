@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dshgan_tf.codes import pack
+from dshgan_tf.codes import code_width, pack
 from dshgan_tf.errors import InputError
 from dshgan_tf.files import remove_leftovers
 from dshgan_tf.labels import rows_named
@@ -38,7 +38,7 @@ class Neighbour:
         id: of the image in the index.
         name: path relative to its folder, or what it is called.
         distance: Hamming distance to the query, None where the class stream ranks.
-        probability: of the labels asked for by the class stream, None where codes rank.
+        probability: that the class stream gives to the labels, None where codes rank.
     """
 
     id: int
@@ -135,23 +135,27 @@ class ImageIndex:
         """The codes, as of the last change of the images."""
         generation = self.store.generation()
         if self._loaded is None or self._loaded[0] != generation:
-            path = self.folder / f"codes-{generation}.index"
-            self._loaded = generation, HammingIndex.load(path) if path.exists() else self._codes_of_the_store()
+            try:
+                path = self.folder / f"codes-{generation}.index"
+                self._loaded = generation, HammingIndex.load(path, memory_map=None)
+            except FileNotFoundError:  # an update is under way, or was cut short
+                self._loaded = self._codes_of_the_store()
         return self._loaded[1]
 
-    def _codes_of_the_store(self) -> HammingIndex:
+    def _codes_of_the_store(self) -> tuple[int, HammingIndex]:
+        generation, ids, codes = self.store.snapshot(code_width(self.num_bits))
         index = HammingIndex(self.num_bits)
-        ids, codes = self.store.codes(-(-self.num_bits // 8))
         index.add(codes, ids)
-        return index
+        return generation, index
 
     def save_codes(self) -> None:
         """Write the codes to a file of their own, from which a search starts faster."""
-        path = self.folder / f"codes-{self.store.generation()}.index"
-        if not path.exists():
-            self._codes_of_the_store().save(path)
+        if not (self.folder / f"codes-{self.store.generation()}.index").exists():
+            generation, index = self._codes_of_the_store()
+            index.save(self.folder / f"codes-{generation}.index")
+        newest = self.store.generation()
         for old in self.folder.glob("codes-*.index"):
-            if old != path:
+            if old.stem.removeprefix("codes-").isdecimal() and int(old.stem.removeprefix("codes-")) < newest:
                 old.unlink(missing_ok=True)
         remove_leftovers(self.folder, ".*.part*")
 
@@ -266,7 +270,11 @@ class ImageIndex:
         score = probabilities[:, row > 0].prod(axis=1)
         best = np.lexsort((ids, -score))[:k]
         names = self.store.names(ids[best])
-        return [Neighbour(int(ids[i]), names[int(ids[i])], probability=float(score[i])) for i in best]
+        return [
+            Neighbour(int(ids[i]), names[int(ids[i])], probability=float(score[i]))
+            for i in best
+            if int(ids[i]) in names
+        ]
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

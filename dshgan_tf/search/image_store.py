@@ -9,8 +9,9 @@ import contextlib
 import dataclasses
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,17 +21,20 @@ FOLDER, DATABASE, ADDED = "folder", "database", "added"  # where an image came f
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS images (
     id INTEGER PRIMARY KEY AUTOINCREMENT,  -- never given twice
-    name BLOB NOT NULL UNIQUE,
+    name BLOB NOT NULL,
     origin TEXT NOT NULL,
     size INTEGER,
     modified INTEGER,
     code BLOB,
     probabilities BLOB,
     thumbnail BLOB,
-    error TEXT
+    error TEXT,
+    UNIQUE (origin, name)
 );
 CREATE TABLE IF NOT EXISTS state (generation INTEGER NOT NULL);
+INSERT INTO state SELECT 0 WHERE NOT EXISTS (SELECT * FROM state);
 """
+WAIT = 30.0  # seconds for another writer to end
 AT_ONCE = 500  # parameters of one statement, below SQLite's bound
 
 
@@ -72,37 +76,70 @@ class ImageStore:
 
     def __init__(self, path: Path, writable: bool = False) -> None:
         self.path = path
-        mode = "rwc" if writable else "ro"
         try:
-            # The page of the demonstration answers in several threads, one at a time.
-            uri = f"{path.resolve().as_uri()}?mode={mode}"
-            self._connection = sqlite3.connect(uri, uri=True, timeout=30, check_same_thread=False)
+            self._connection = self._connect("rwc" if writable else "ro")
             if writable:
                 self._connection.executescript(SCHEMA)
             self.generation()
         except sqlite3.Error as error:
             raise InputError(f"{path} is no store of an index ({error}); make it with dshgan index") from error
 
+    def _connect(self, mode: str) -> sqlite3.Connection:
+        """Open the file; where a process was killed within a change, what it had begun is undone first."""
+        uri = f"{self.path.resolve().as_uri()}?mode="
+        # The page of the demonstration answers in several threads, one at a time.
+        options = {"uri": True, "timeout": WAIT, "check_same_thread": False, "isolation_level": None}
+        connection = sqlite3.connect(uri + mode, **options)
+        try:
+            connection.execute("SELECT count(*) FROM sqlite_master")
+        except sqlite3.OperationalError:
+            if mode != "ro":
+                raise
+            with contextlib.closing(sqlite3.connect(f"{uri}rw", **options)) as mender:
+                mender.execute("SELECT count(*) FROM sqlite_master")
+            connection.execute("SELECT count(*) FROM sqlite_master")
+        return connection
+
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
 
     def generation(self) -> int:
-        """Return a number that changes with every change of the images."""
-        row = self._connection.execute("SELECT max(generation) FROM state").fetchone()
-        return row[0] or 0
+        """Return a number that grows with every change of the images."""
+        return self._read("SELECT generation FROM state")[0][0]
+
+    def _read(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
+        return self._connection.execute(query, values).fetchall()
 
     @contextlib.contextmanager
     def _change(self) -> Iterator[sqlite3.Connection]:
-        """One transaction, which counts as a change."""
-        generation = self.generation() + 1
-        with self._connection as connection:
-            yield connection
-            connection.execute("DELETE FROM state")
-            connection.execute("INSERT INTO state VALUES (?)", (generation,))
+        """One transaction, which counts as a change; a second writer waits.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("UPDATE state SET generation = generation + 1")
+                self._connection.execute("COMMIT")
+            except BaseException:
+                self._connection.rollback()
+                raise
+        except sqlite3.Error as error:
+            raise OSError(f"cannot change {self.path}: {error}") from error
+
+    def snapshot(self, width: int) -> tuple[int, np.ndarray, np.ndarray]:
+        """Return the generation with the ids and codes that belong to it, as `codes`, whoever writes meanwhile."""
+        self._connection.execute("BEGIN")
+        try:
+            return self.generation(), *self.codes(width)
+        finally:
+            self._connection.execute("COMMIT")
 
     def put(self, images: Iterable[Stored]) -> None:
-        """Add images; one whose name is there takes its place and keeps its id."""
+        """Add images; one whose name and origin are there takes its place and keeps its id."""
         rows = [
             (
                 _to_bytes(image.name),
@@ -121,7 +158,7 @@ class ImageStore:
         with self._change() as connection:
             connection.executemany(
                 "INSERT INTO images (name, origin, size, modified, code, probabilities, thumbnail, error) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET origin = excluded.origin, "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (origin, name) DO UPDATE SET "
                 "size = excluded.size, modified = excluded.modified, code = excluded.code, "
                 "probabilities = excluded.probabilities, thumbnail = excluded.thumbnail, error = excluded.error",
                 rows,
@@ -134,18 +171,21 @@ class ImageStore:
             with self._change() as connection:
                 connection.executemany("DELETE FROM images WHERE id = ?", rows)
 
-    def files(self) -> dict[str, tuple[int, int, int]]:
-        """Return name -> (id, size, modified) of all images that came from the folder."""
-        rows = self._connection.execute("SELECT name, id, size, modified FROM images WHERE origin = ?", (FOLDER,))
-        return {_to_text(name): (item, size, modified) for name, item, size, modified in rows}
-
-    def named(self, origin: str | None = None) -> dict[str, int]:
-        """Return name -> id of all images, of all origins or of one."""
-        where, values = ("", ()) if origin is None else (" WHERE origin = ?", (origin,))
+    def files(self) -> dict[str, tuple[int, int | None, int | None]]:
+        """Return name -> (id, size, modified) of what came from the folder; of broken files size and time are None."""
+        query = "SELECT name, id, size, modified, error FROM images WHERE origin = ?"
         return {
-            _to_text(name): item
-            for name, item in self._connection.execute(f"SELECT name, id FROM images{where}", values)
+            _to_text(name): (item, None, None) if error else (item, size, modified)
+            for name, item, size, modified, error in self._read(query, (FOLDER,))
         }
+
+    def named(self) -> dict[str, int]:
+        """Return name -> id of all images; of two with one name, the later."""
+        return {_to_text(name): item for name, item in self._read("SELECT name, id FROM images ORDER BY id")}
+
+    def has(self, origin: str) -> bool:
+        """Return whether any image is of an origin."""
+        return bool(self._read("SELECT 1 FROM images WHERE origin = ? LIMIT 1", (origin,)))
 
     def codes(self, width: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the ids (N,) int64 and the codes (N, width) uint8 of all images that have one.
@@ -153,7 +193,7 @@ class ImageStore:
         Raises:
             InputError: a code of another width.
         """
-        rows = self._connection.execute("SELECT id, code FROM images WHERE code IS NOT NULL ORDER BY id").fetchall()
+        rows = self._read("SELECT id, code FROM images WHERE code IS NOT NULL ORDER BY id")
         if any(len(code) != width for _, code in rows):
             raise InputError(f"{self.path} holds codes that are not {width} bytes long; make the index again")
         ids = np.array([item for item, _ in rows], np.int64)
@@ -162,7 +202,7 @@ class ImageStore:
     def probabilities(self, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
         """Return ids (N,) int64 and the class stream's probabilities (N, L) float32, of images that have some."""
         query = "SELECT id, probabilities FROM images WHERE probabilities IS NOT NULL AND code IS NOT NULL ORDER BY id"
-        rows = [row for row in self._connection.execute(query) if len(row[1]) == 2 * num_classes]
+        rows = [row for row in self._read(query) if len(row[1]) == 2 * num_classes]
         values = np.frombuffer(b"".join(row[1] for row in rows), np.float16).reshape(len(rows), num_classes)
         return np.array([item for item, _ in rows], np.int64), values.astype(np.float32)
 
@@ -179,19 +219,16 @@ class ImageStore:
         for start in range(0, len(wanted), AT_ONCE):
             some = wanted[start : start + AT_ONCE]
             marks = ", ".join("?" * len(some))
-            yield from self._connection.execute(f"SELECT id, {column} FROM images WHERE id IN ({marks})", some)
+            yield from self._read(f"SELECT id, {column} FROM images WHERE id IN ({marks})", some)
 
     def broken(self) -> dict[str, str]:
         """Return name -> reason of the files that could not be read."""
-        rows = self._connection.execute("SELECT name, error FROM images WHERE error IS NOT NULL ORDER BY name")
+        rows = self._read("SELECT name, error FROM images WHERE error IS NOT NULL ORDER BY name")
         return {_to_text(name): error for name, error in rows}
 
-    def count(self, origin: str | None = None) -> int:
-        """Return the number of images with a code, of all origins or of one."""
-        where, values = ("", ()) if origin is None else (" AND origin = ?", (origin,))
-        return self._connection.execute(
-            f"SELECT count(*) FROM images WHERE code IS NOT NULL{where}", values
-        ).fetchone()[0]
+    def count(self) -> int:
+        """Return the number of images with a code."""
+        return self._read("SELECT count(*) FROM images WHERE code IS NOT NULL")[0][0]
 
 
 def _to_bytes(name: str) -> bytes:

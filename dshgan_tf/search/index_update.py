@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from dshgan_tf.search.image_index import ImageIndex
 from dshgan_tf.search.image_store import ADDED, DATABASE, FOLDER, Stored
 from dshgan_tf.search.thumbnails import picture_of, thumbnail_of
 
+Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 BATCH = 64  # images hashed together and stored in one transaction
 
 
@@ -70,15 +71,16 @@ def find_images(folder: Path) -> tuple[dict[str, Path], dict[str, int]]:
     return dict(sorted(found.items())), dict(foreign.most_common())
 
 
-def update_from_folder(index: ImageIndex, folder: Path, show: Any = None) -> Update:
+def update_from_folder(index: ImageIndex, folder: Path, show: Progress = lambda items, _: items) -> Update:
     """Make the index hold what a folder holds. Killed at any moment, the same call goes on.
 
-    A file counts as changed when its size or time did. Images that were added by hand stay.
+    A file counts as changed when its size or time did. One that was broken is tried again. Images that were added by
+    hand stay.
 
     Args:
         index: to bring up to date, writable.
         folder: of the images.
-        show: takes the iterable of what is to be hashed and its length, and yields the same; for a progress bar.
+        show: is given what is to be hashed and its length, and yields the same; for a progress bar.
 
     Returns:
         What was done.
@@ -89,7 +91,7 @@ def update_from_folder(index: ImageIndex, folder: Path, show: Any = None) -> Upd
     found, foreign = find_images(folder)
     known = index.store.files()
     if not found:
-        raise InputError(f"{folder} holds no image files ({', '.join(SUFFIXES)})")
+        raise InputError(f"{folder} holds no image files ({', '.join(SUFFIXES)}), so nothing was changed")
     if known and not set(known) & set(found):
         raise InputError(
             f"{index.folder} holds {len(known)} files, and none of them is in {folder}; give the folder that it was "
@@ -106,9 +108,9 @@ def update_from_folder(index: ImageIndex, folder: Path, show: Any = None) -> Upd
             picture = open_picture(found[name])
             return name, (to_uint8(to_image(picture, index.image_shape)), thumbnail_of(picture))
         except InputError as error:
-            return name, str(error).replace(f" {found[name]}", "", 1)
+            return name, str(error).replace(str(found[name]), name)  # no path of this machine
 
-    shown = show(waiting, len(waiting)) if show else waiting
+    shown = show(waiting, len(waiting))
     for batch in _in_batches(in_order(read, ((name,) for name in shown))):
         hashed = _hash(index, [value for _, value in batch if not isinstance(value, str)])
         rows = [
@@ -124,7 +126,6 @@ def update_from_folder(index: ImageIndex, folder: Path, show: Any = None) -> Upd
                 update.added += name not in known
     index.save_codes()
     update.broken = index.store.broken()
-    update.unchanged -= len(set(update.broken) - set(waiting))
     return update
 
 
@@ -136,7 +137,9 @@ def _states(found: dict[str, Path]) -> Iterator[tuple[str, os.stat_result]]:
             continue
 
 
-def update_from_arrays(index: ImageIndex, images: Any, names: list[str], show: Any = None) -> Update:
+def update_from_arrays(
+    index: ImageIndex, images: Any, names: list[str], show: Progress = lambda items, _: items
+) -> Update:
     """Make the index hold images that lie in an array, such as a run's database.
 
     Args:
@@ -148,11 +151,10 @@ def update_from_arrays(index: ImageIndex, images: Any, names: list[str], show: A
     Returns:
         What was done.
     """
-    done = index.store.named(DATABASE)
+    done = index.store.named()
     waiting = [position for position, name in enumerate(names) if name not in done]
-    for start in (
-        show(range(0, len(waiting), BATCH), -(-len(waiting) // BATCH)) if show else range(0, len(waiting), BATCH)
-    ):
+    starts = range(0, len(waiting), BATCH)
+    for start in show(starts, len(starts)):
         places = waiting[start : start + BATCH]
         batch = np.asarray(images[np.array(places)])
         hashed = _hash(index, [(image, thumbnail_of(picture_of(image))) for image in batch])
