@@ -7,6 +7,8 @@ class InputError(ValueError):
     The programs print it as one line. Every other error is a fault of ours, and keeps its traceback.
     """
 
+    __init__ = Exception.__init__  # so that a `tf.function` hands it on as it is, and not as an error of its own
+
 
 class NotFinite(ArithmeticError):
     """A loss or a gradient is not finite: the training diverged."""

@@ -1,6 +1,7 @@
-"""Imports go leftwards only, and importing the library loads nothing that it may not need."""
+"""Imports go go from programs to the library, and importing the library loads nothing that it may not need."""
 
 import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -9,53 +10,54 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-LAYERS = [
-    {"files"},
-    {"config", "codes", "losses", "batch_losses", "preprocessing", "decoding"},
-    {
-        "networks",
-        "backbones",
-        "normalization",
-        "augmentation",
-        "averaging",
-        "schedules",
-        "replicas",
-        "pseudo_labels",
-        "terms",
-        "optimizers",
-    },
-    {"data", "retrieval", "pairs", "ranking", "counting", "metrics", "code_statistics"},
-    {"deployed", "saving", "fitting", "non_finite", "tracking"},
-    {"model", "callbacks", "index", "watchdogs"},
-    {"__init__"},
-]
-LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+PROGRAMS = ("training", "export", "dshgan_tf.commands", "dshgan_tf.demo")
+PACKAGES = ("dshgan_tf", "training", "export")
 
 
-def imports(path):
-    for node in ast.walk(ast.parse(path.read_text())):
+def is_for_types(node):
+    return isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
+
+
+def imports(path, at_once=False):
+    """What a file imports; `at_once` leaves out what functions import and what is for types alone."""
+    waiting = list(ast.parse(path.read_text()).body)
+    while waiting:
+        node = waiting.pop()
+        if at_once and (is_for_types(node) or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)):
+            continue
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path} imports relatively"
-            yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        waiting += ast.iter_child_nodes(node)
 
 
-def test_library_imports_leftwards():
-    for path in (ROOT / "dshgan_tf").rglob("*.py"):
-        parts = path.relative_to(ROOT / "dshgan_tf").parts
-        own = parts[0].removesuffix(".py")
-        for name in imports(path):
-            top, *rest = name.split(".")
-            assert top not in ("training", "export"), f"{path} imports {name}"
-            if top == "dshgan_tf" and rest and rest[0] in LEVEL:
-                assert LEVEL[rest[0]] <= LEVEL[own], f"{path} imports {name} from a later layer"
+def modules():
+    for package in PACKAGES:
+        for path in (ROOT / package).rglob("*.py"):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
 
 
-def test_every_module_has_a_layer():
-    modules = {path.name.removesuffix(".py") for path in (ROOT / "dshgan_tf").iterdir() if path.name != "__pycache__"}
-    assert modules == set(LEVEL)
+def home(name, known):
+    """The module that an imported name is of."""
+    while name not in known and "." in name:
+        name = name.rpartition(".")[0]
+    return name
+
+
+def test_imports_have_no_circles():
+    known = dict(modules())
+    graph = {name: {home(found, known) for found in imports(path, at_once=True)} for name, path in known.items()}
+    graph = {name: {found for found in others if found in known} - {name} for name, others in graph.items()}
+    list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError
+
+
+def test_the_library_imports_no_program():
+    for name, path in modules():
+        if not name.startswith(PROGRAMS):
+            assert not [found for found in imports(path) if found.startswith(PROGRAMS)], name
 
 
 @pytest.mark.parametrize(("package", "other"), [("training", "export"), ("export", "training")])

@@ -75,10 +75,10 @@ def test_a_trial_has_its_precision_whatever_policy_is_set(digits):
 
 
 def test_the_best_config_trains(tmp_path):
-    from training.train import parse
+    from dshgan_tf.commands.train import read_config
 
     finish(start(tmp_path / "search", "--trials", "2", "--no-gan", "--oracle", "random"))
-    config, _ = parse(["--config", str(tmp_path / "search" / "best.json"), "--workdir", str(tmp_path / "run")])
+    config, _ = read_config(["--config", str(tmp_path / "search" / "best.json"), "--workdir", str(tmp_path / "run")])
     assert config == dsh.RunConfig.load(tmp_path / "search" / "best.json")
 
 

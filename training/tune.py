@@ -131,7 +131,13 @@ def _claim(workdir: Path, config: RunConfig, oracle: str) -> None:
 
 
 class _StartFirst:
-    """Let the first trial of an oracle be the hyperparameters' defaults, the run that the search starts from."""
+    """Let the first trial of an oracle be the hyperparameters' defaults, the run that the search starts from.
+
+    Its state is never half written, as keras-tuner's own is where a search is killed.
+    """
+
+    def save(self) -> None:
+        write_json(self._get_oracle_fname(), self.get_state())
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         if not self.start_order:
