@@ -16,6 +16,7 @@ from dshgan_tf.files import atomic_folder, checksum, remove_leftovers, write_jso
 from dshgan_tf.search.calibration import Calibration, calibrate
 from dshgan_tf.search.image_index import ENCODER, FORMAT, GENERATOR, MANIFEST
 from dshgan_tf.search.litert_encoder import LiteRTEncoder
+from dshgan_tf.search.litert_generator import BATCH
 from dshgan_tf.signatures import image_signature, index_default
 from export.convert import convert_elsewhere
 from export.run import load_run
@@ -39,7 +40,7 @@ def make_index(workdir: Path, folder: Path) -> Splits:
     remove_leftovers(folder.parent, f".{folder.name}.*.part")
     with atomic_folder(folder) as made:
         made.mkdir()
-        _write_models(model, made)
+        write_models(model, made)
         write_json(made / "encoder.json", sidecar_of(made / ENCODER, model, {}))
         calibration = _calibration(LiteRTEncoder(made / ENCODER, batch_size=32), splits, model.num_bits)
         write_json(
@@ -60,14 +61,14 @@ def make_index(workdir: Path, folder: Path) -> Splits:
     return splits
 
 
-def _write_models(model: dsh.DSHGAN, folder: Path) -> None:
+def write_models(model: dsh.DSHGAN, folder: Path) -> None:
     """Convert encoder and generator to LiteRT in float32."""
     parts: list[tuple[str, keras.Model, Any, list[Any]]] = [
         (ENCODER, model.average_encoder, index_default(model), [image_signature(model, tf.uint8)])
     ]
     if model.generator is not None:
-        noise = tf.TensorSpec((None, model.noise_dim), tf.float32, name="noise")
-        labels = tf.TensorSpec((None, model.num_classes), tf.float32, name="labels")
+        noise = tf.TensorSpec((BATCH, model.noise_dim), tf.float32, name="noise")
+        labels = tf.TensorSpec((BATCH, model.num_classes), tf.float32, name="labels")
 
         def generate(noise: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
             return {"images": model.generator([noise, labels], training=False)}

@@ -59,18 +59,18 @@ def test_too_few_labels_give_none():
     codes = np.zeros((20, 1), np.uint8)
     assert calibrate(codes[:10], np.eye(10), 8, 0.1) is None  # no two share a label
     assert calibrate(codes, np.eye(10)[np.arange(20) % 10], 8, 0.1) is not None  # ten pairs
-    assert calibrate(codes[:18], np.eye(10)[np.arange(18) % 10], 8, 0.1) is None  # eight
+    assert calibrate(codes[:14], np.eye(10)[np.arange(14) % 10], 8, 0.1) is None  # four
     assert calibrate(codes, np.ones((20, 2)), 8, 0.1) is None  # nothing to tell apart
 
 
 def test_what_is_found_nowhere_is_said():
-    # All codes differ by at least 2 bits: nothing is within 0 or 1.
-    codes = np.array([[1], [2], [4], [8], [16], [32], [64], [128]], np.uint8)
-    calibration = calibrate(codes, np.eye(2)[[0] * 4 + [1] * 4], 8, 0.5)
+    # All codes differ by 2 bits: nothing is within 0 or 1.
+    codes = np.packbits(np.eye(12, dtype=bool), axis=1)
+    calibration = calibrate(codes, np.eye(2)[[0] * 6 + [1] * 6], 12, 0.5)
     first = calibration.expectations[0]
     assert math.isnan(first.precision) and (first.precision_low, first.precision_high) == (0, 1) and first.recall == 0
     again = Calibration.from_dict(calibration.as_dict())
-    assert math.isnan(again.expectations[0].precision) and again.images == 8
+    assert math.isnan(again.expectations[0].precision) and again.images == 12
     for one, other in zip(again.expectations[2:], calibration.expectations[2:], strict=True):
         assert one.precision == pytest.approx(other.precision, abs=1e-6)
     for odd in (
@@ -97,6 +97,27 @@ def test_how_often_two_images_share_a_label():
     assert splits.similar_share == pytest.approx((shares**2).sum())
     rows = np.eye(3, dtype=np.uint8)[labels]
     assert dsh.data.from_arrays(images, rows, 10, None).similar_share == pytest.approx((shares**2).sum(), abs=0.02)
+
+
+def test_a_handful_of_pairs_promises_nothing():
+    # 40 images, 16 bits, codes all over: within small radii there are a pair or two, all of them right by chance.
+    rng = np.random.default_rng(3)
+    labels = np.arange(40) % 2
+    codes = rng.integers(0, 256, (40, 2), dtype=np.uint8)
+    codes[2] = codes[0]  # two of one class with equal codes
+    calibration = calibrate(codes, np.eye(2)[labels], 16, 0.5)
+    distances = dsh.codes.hamming_distance(codes, codes)
+    seen = set()
+    for expected in calibration.expectations:
+        involved = sum(np.delete(row, i).min() <= expected.radius for i, row in enumerate(distances))
+        assert math.isnan(expected.precision) == (involved < 10)
+        if involved >= 10:
+            interval = wilson_interval(expected.precision, involved / 2)
+            assert (expected.precision_low, expected.precision_high) == pytest.approx(interval)
+            seen.add(involved)
+    assert len(seen) > 1
+    with pytest.raises(dsh.InputError, match="no radius has a precision of 0.9"):
+        calibration.radius_for(0.9)
 
 
 def test_reached_is_brute_force():

@@ -23,7 +23,9 @@ from dshgan_tf.data import splits_of_run
 from dshgan_tf.search.image_index import ImageIndex
 from dshgan_tf.search.image_store import Stored
 from dshgan_tf.search.index_update import add_picture, update_from_folder
-from export.index_files import make_index
+from dshgan_tf.search.litert_encoder import LiteRTEncoder
+from dshgan_tf.search.litert_generator import BATCH, LiteRTGenerator
+from export.index_files import make_index, write_models
 from training.presets import PRESETS
 from training.runner import train_and_evaluate
 
@@ -373,6 +375,21 @@ def test_search_by_label(index, run, digits_images, tmp_path, capsys):
     assert query.spread == pytest.approx(dsh.codes.hamming_distance(query.code[None], streams["codes"]).mean())
     assert main(["search", str(index.folder), "--labels", "cat"]) == 2
     assert "no class 'cat'; there are 0, 1" in capsys.readouterr().err
+
+
+def test_encoder_and_generator_of_any_size_are_converted(tmp_path):
+    # From 32 pixels on the generator doubles its grid three times.
+    model = dsh.DSHGAN(num_bits=8, num_classes=3, image_shape=(40, 32, 3), width=2, noise_dim=4, multi_label=True)
+    write_models(model, tmp_path)
+    rows = np.random.default_rng(0).integers(0, 2, (BATCH + 3, 3)).astype(np.float32)
+    noise = np.random.default_rng(7).standard_normal((len(rows), 4)).astype(np.float32)
+    expected = np.asarray(model.generator([noise, rows], training=False))
+    found = LiteRTGenerator(tmp_path / "generator.tflite").generate(rows, seed=7)
+    assert np.abs(found.astype(float) - expected).max() <= 0.6  # rounded
+    streams = LiteRTEncoder(tmp_path / "encoder.tflite", batch_size=4).predict_streams(found)
+    for name, values in model.predict_streams(found).items():
+        if name in streams:
+            np.testing.assert_allclose(streams[name], values, atol=1e-4)
 
 
 def test_without_a_generator_the_class_stream_answers(index, run, digits_images, tmp_path, capsys):

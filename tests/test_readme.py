@@ -61,7 +61,7 @@ def test_the_commands_of_the_readme_run(tmp_path, monkeypatch, capsys):
         if arguments[0] == "tab-completion":
             with pytest.raises(SystemExit) as ended:
                 main(arguments)
-            assert ended.value.code == 0
+            assert not ended.value.code
         elif "--quantize" in arguments:  # an encoder of four steps is no encoder to be quantised
             continue
         else:

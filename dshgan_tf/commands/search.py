@@ -95,8 +95,8 @@ def _expectation(index: ImageIndex, radius: int | None, precision: float | None)
         return calibration.expectations[radius] if known else None
     if calibration is None:
         raise InputError(
-            f"{index.folder} has no calibration: too few labelled images were held out; train with 10 labels a class "
-            "or more, or give --radius"
+            f"{index.folder} has no calibration: of the held-out images fewer than 5 pairs share a label; train with "
+            "more --labels-per-class, or give --radius"
         )
     return calibration.radius_for(precision)
 
@@ -185,7 +185,11 @@ def _draw(index: ImageIndex, answers: Sequence[Answer], picture: Path | None, qu
     nothing = Image.new("RGB", (64, 64), "#dddddd")
 
     def cell(found: Neighbour) -> Cell:
-        title = f"{found.distance} bits" if found.distance is not None else f"p {found.probability:.2f}"
+        title = (
+            f"{found.distance} bit{'s' * (found.distance != 1)}"
+            if found.distance is not None
+            else f"p {found.probability:.2f}"
+        )
         stored = thumbnails.get(found.id)
         return Cell(Image.open(io.BytesIO(stored)) if stored else nothing, title, terminal.printable(found.name))
 

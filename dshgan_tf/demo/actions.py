@@ -122,7 +122,10 @@ class Actions:
     def expectation(self, radius: int) -> str:
         """Say what to expect within a radius."""
         if self.calibration is None:
-            return "no calibration: too few labelled images were held out; train with 10 labels a class or more"
+            return (
+                "no calibration: of the held-out images fewer than 5 pairs share a label; "
+                "train with more --labels-per-class"
+            )
         expected = self.calibration.expectations[radius]
         if math.isnan(expected.precision):
             return "expected: nothing is found within this radius"

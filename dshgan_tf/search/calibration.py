@@ -11,6 +11,7 @@ better than those of others.
 
 Intervals are Wilson's with n / 2 trials for n images. A pair is wrong when either of its two images is hashed wrongly,
 so errors come in rows and columns of the matrix of pairs: a mean over pairs of n images varies as one over n / 2.
+Precision rests on the pairs within the radius, so there n counts the images that have another one within it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from dshgan_tf.codes import check_codes, hamming_distance
 from dshgan_tf.errors import InputError
 
 MOST_IMAGES = 2000  # all pairs of them are looked at
-FEWEST_PAIRS = 10  # of images that share a label, below which nothing is said
+FEWEST_PAIRS = 5  # below which nothing is said
 NORMAL_95 = 1.959964  # two-sided 95%
 
 
@@ -35,7 +36,8 @@ class Expectation:
 
     Args:
         radius: Hamming distance, from 0 to K.
-        precision: share of what is found that is right, in [0, 1]; NaN where nothing is expected to be found.
+        precision: share of what is found that is right, in [0, 1]; NaN where fewer than 10 held-out images have another
+            one within the radius.
         precision_low: lower end.
         precision_high: upper end.
         recall: share of what is right that is found, in [0, 1].
@@ -59,7 +61,7 @@ class Expectation:
     def __str__(self) -> str:
         """Say it in a line."""
         if math.isnan(self.precision):
-            return "nothing is likely to be found"
+            return "hardly anything is likely to be found"
         precision = f"precision {self.precision:.2f} [{self.precision_low:.2f}, {self.precision_high:.2f}]"
         return f"{precision}, recall {self.recall:.2f} [{self.recall_low:.2f}, {self.recall_high:.2f}]"
 
@@ -141,7 +143,7 @@ def calibrate(codes: np.ndarray, labels: np.ndarray, num_bits: int, similar_shar
         similar_share: how often two images of the database share a label, in (0, 1).
 
     Returns:
-        The calibration; None where fewer than 10 pairs of these images share a label.
+        The calibration; None where fewer than 5 pairs of these images share a label.
 
     Raises:
         InputError: codes that are not of K bits.
@@ -153,20 +155,29 @@ def calibrate(codes: np.ndarray, labels: np.ndarray, num_bits: int, similar_shar
     similar = (rows @ rows.T > 0)[upper]
     if similar.sum() < FEWEST_PAIRS or similar.all():
         return None
-    distances = hamming_distance(codes, codes)[upper]
-    near = [np.cumsum(np.bincount(distances[kind], minlength=num_bits + 1)) for kind in (similar, ~similar)]
-    found, wrong = near[0] / similar.sum(), near[1] / (~similar).sum()
-    expectations = tuple(_expect(r, found[r], wrong[r], similar_share, len(codes) / 2) for r in range(num_bits + 1))
+    distances = hamming_distance(codes, codes)
+    near = [_within(distances[upper][kind], num_bits) for kind in (similar, ~similar)]
+    np.fill_diagonal(distances, num_bits + 1)  # an image is no neighbour of itself
+    involved = _within(distances.min(axis=1), num_bits)
+    shares = zip(near[0] / similar.sum(), near[1] / (~similar).sum(), involved, strict=True)
+    expectations = tuple(
+        _expect(radius, found, wrong, similar_share, len(codes), images)
+        for radius, (found, wrong, images) in enumerate(shares)
+    )
     return Calibration(len(codes), similar_share, expectations)
 
 
-def _expect(radius: int, found: float, wrong: float, similar_share: float, trials: float) -> Expectation:
-    of_all = similar_share * found + (1 - similar_share) * wrong
-    recall = (found, *wilson_interval(found, trials))
-    if of_all == 0:
+def _within(distances: np.ndarray, num_bits: int) -> np.ndarray:
+    """How many distances are at most 0, 1, ... K."""
+    return np.cumsum(np.bincount(distances, minlength=num_bits + 1)[: num_bits + 1])
+
+
+def _expect(radius: int, found: float, wrong: float, similar_share: float, images: int, involved: int) -> Expectation:
+    recall = (found, *wilson_interval(found, images / 2))
+    if involved < 2 * FEWEST_PAIRS:
         return Expectation(radius, math.nan, 0.0, 1.0, *recall)
-    precision = similar_share * found / of_all
-    return Expectation(radius, precision, *wilson_interval(precision, trials), *recall)
+    precision = similar_share * found / (similar_share * found + (1 - similar_share) * wrong)
+    return Expectation(radius, precision, *wilson_interval(precision, involved / 2), *recall)
 
 
 def wilson_interval(share: float, trials: float) -> tuple[float, float]:

@@ -10,6 +10,8 @@ from ai_edge_litert.interpreter import Interpreter
 from dshgan_tf.errors import InputError
 from dshgan_tf.preprocessing import to_uint8
 
+BATCH = 16  # images at a time; fixed in the file, since the converter loses track of a free one from 32 pixels on
+
 
 class LiteRTGenerator:
     """Make synthetic images with a LiteRT file.
@@ -35,12 +37,19 @@ class LiteRTGenerator:
         """Make one image for each row of labels.
 
         Args:
-            label_rows: (N, L) multi-hot.
+            label_rows: (N, L) multi-hot, N at least 1.
             seed: of the noise.
 
         Returns:
             (N, H, W, C) uint8.
         """
-        noise = np.random.default_rng(seed).standard_normal((len(label_rows), self.noise_dim)).astype(np.float32)
-        made = self._runner(noise=noise, labels=np.asarray(label_rows, np.float32))
-        return to_uint8(made["images"])
+        count = len(label_rows)
+        noise = np.zeros((-(-count // BATCH) * BATCH, self.noise_dim), np.float32)
+        noise[:count] = np.random.default_rng(seed).standard_normal((count, self.noise_dim))
+        rows = np.zeros((len(noise), self.num_classes), np.float32)
+        rows[:count] = label_rows
+        parts = [
+            self._runner(noise=noise[start : start + BATCH], labels=rows[start : start + BATCH])["images"]
+            for start in range(0, len(noise), BATCH)
+        ]
+        return to_uint8(np.concatenate(parts)[:count])
