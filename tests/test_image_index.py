@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -100,7 +101,7 @@ def test_nothing_in_it_is_an_absolute_path(index, digits_images, tmp_path):
     update_from_folder(index, tmp_path / "photos")
     for path in index.folder.rglob("*"):
         assert str(tmp_path).encode() not in path.read_bytes(), path
-        assert b"/work/" not in path.read_bytes() and b"/home/" not in path.read_bytes()
+        assert str(Path(dsh.__file__).parent.parent).encode() not in path.read_bytes(), path
     # Moved, without the images and the run, it still answers.
     shutil.move(index.folder, tmp_path / "elsewhere")
     moved = ImageIndex(tmp_path / "elsewhere")
