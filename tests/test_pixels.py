@@ -53,6 +53,12 @@ def test_triplets_are_pixels_that_the_model_takes(whole, digits):
     np.testing.assert_array_equal(codes_of(whole(batch)), whole.encode(batch["image"]))
 
 
+def test_the_first_layer_centres_the_pixels(whole):
+    for encoder in (whole.encoder, whole.average_encoder):
+        pixels = np.array([0.0, 127.5, 255.0], np.float32).reshape(3, 1, 1, 1)
+        np.testing.assert_allclose(np.ravel(encoder.get_layer("scale")(pixels)), [-1, 0, 1], atol=1e-6)
+
+
 def test_the_generator_makes_pixels(whole):
     noise = np.random.default_rng(0).standard_normal((8, 64)).astype(np.float32)
     made = np.asarray(whole.generator([noise, np.eye(10, dtype=np.float32)[:8]], training=False))
