@@ -102,10 +102,14 @@ def _expectation(index: ImageIndex, radius: int | None, precision: float | None)
 
 
 def _by_images(index: ImageIndex, paths: Sequence[Path], limit: int | None, radius: int | None) -> list[Answer]:
-    from dshgan_tf.preprocessing import open_picture
+    import numpy as np
 
-    found = _find(index, *index.encode_files(paths), limit, radius)
-    return [Answer(str(path), neighbours, open_picture(path)) for path, neighbours in zip(paths, found, strict=True)]
+    from dshgan_tf.preprocessing import open_picture, to_image, to_uint8
+
+    pictures = [open_picture(path) for path in paths]
+    images = np.stack([to_uint8(to_image(picture, index.image_shape)) for picture in pictures])
+    found = _find(index, *index.encode(images), limit, radius)
+    return [Answer(str(path), *answer) for path, *answer in zip(paths, found, pictures, strict=True)]
 
 
 def _by_labels(index: ImageIndex, labels: Sequence[str], limit: int | None, radius: int | None) -> list[Answer]:
