@@ -1,10 +1,11 @@
-"""Packaging of dshgan_tf: three packages, explicit, with their data files."""
+"""Packaging: everything is installed under the one name dshgan_tf."""
 
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
+EXPORT = ["dshgan_tf.export", "dshgan_tf.export.edge", "dshgan_tf.export.serving"]
 
 setup(
     name="dshgan-tf",
@@ -14,18 +15,10 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
-    packages=[
-        "dshgan_tf",
-        "dshgan_tf.commands",
-        "dshgan_tf.data",
-        "dshgan_tf.demo",
-        "dshgan_tf.search",
-        "training",
-        "export",
-        "export.edge",
-        "export.serving",
-    ],
-    package_data={"export.edge": ["*.txt", "*.md"], "export.serving": ["*.config", "*.yml"]},
+    # The programs lie at the top level of the repository, and inside the one package where it is installed.
+    packages=find_packages(include=["dshgan_tf*"]) + ["dshgan_tf.training", *EXPORT],
+    package_dir={"dshgan_tf.training": "training", "dshgan_tf.export": "export"},
+    package_data={"dshgan_tf.export.edge": ["*.txt", "*.md"], "dshgan_tf.export.serving": ["*.config", "*.yml"]},
     install_requires=[
         line for line in (HERE / "requirements.txt").read_text().splitlines() if line and not line.startswith("#")
     ],

@@ -20,22 +20,22 @@ from pathlib import Path
 sys.path.pop(0)  # this folder, whose training.py would stand before the package
 
 import numpy as np
+from dshgan_tf.export.index_files import make_index, names_of_database
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from sklearn.metrics import average_precision_score
 
 import dshgan_tf as dsh
-from dshgan_tf.data import splits_of_run
 from dshgan_tf.errors import InputError
+from dshgan_tf.run import Run
 from dshgan_tf.search.calibration import reached
 from dshgan_tf.search.image_index import ImageIndex
 from dshgan_tf.search.index_update import update_from_arrays
-from export.index_files import make_index, names_of_database
 
 
 def open_index(run, folder):
-    splits = make_index(run, folder)
+    splits = make_index(Run(run), folder)
     index = ImageIndex(folder, writable=True)
     update_from_arrays(index, splits.database.images, names_of_database(splits))
     return index, splits
@@ -89,7 +89,7 @@ def main():
             rows.append([picture, *maps.values()])
             labels.add_row(run.name, *(f"{value:.3f}" for value in rows[-1]))
             if index.calibration is not None:
-                add_calibration(held, run.name, index, splits_of_run(run), options.precisions)
+                add_calibration(held, run.name, index, Run(run).splits(), options.precisions)
     labels.add_section()
     labels.add_row("mean", *(f"{value:.3f}" for value in np.mean(rows, axis=0)))
     for table in (labels, held):

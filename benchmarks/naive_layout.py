@@ -16,15 +16,13 @@ sys.path.pop(0)  # this folder, whose training.py would stand before the package
 os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1" if sys.argv[1:] else "0"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers
 
 import dshgan_tf as dsh
-from dshgan_tf import model as model_module
-from dshgan_tf import networks
 from dshgan_tf.commands.main import main
+from dshgan_tf.models import generator, hash_encoder, trunk
 
 BATCH, SHAPE, STEPS = 64, (32, 32, 3), 8
 
@@ -34,23 +32,21 @@ def vgg_trunk(images, width, norm):
     x = layers.Rescaling(1 / 127.5, -1.0)(images)
     for stage, filters in enumerate((32, 64, 128)):
         for i in range(2):
-            x = layers.LeakyReLU(negative_slope=0.1)(networks._convolution(x, filters, norm, f"naive{stage}_{i}"))
+            x = layers.LeakyReLU(negative_slope=0.1)(trunk.convolution(x, filters, norm, f"naive{stage}_{i}"))
         x = layers.MaxPooling2D(name=f"naive{stage}_pool")(x)
     return layers.Flatten(name="features")(x)
 
 
-def upsampling_generator(image_shape, num_classes, noise_dim=64, width=16, norm="batch"):
+def upsampled_pixels(noise, labels, image_shape, network):
     """Upsample, then convolve at the finer resolution."""
     if tuple(image_shape) != SHAPE:
         raise ValueError(f"the naive layout makes images of {SHAPE}, got {image_shape}; take a preset of CIFAR-10")
-    noise, labels = keras.Input((noise_dim,), name="noise"), keras.Input((num_classes,), name="labels")
     x = layers.Reshape((4, 4, 128))(layers.Dense(2048)(layers.Concatenate()([noise, labels])))
     for level, filters in enumerate((128, 64, 32)):
         x = layers.UpSampling2D(name=f"up{level}")(x)
-        x = layers.LeakyReLU(negative_slope=0.1)(networks._convolution(x, filters, norm, f"naive{level}"))
+        x = layers.LeakyReLU(negative_slope=0.1)(trunk.convolution(x, filters, network.norm, f"naive{level}"))
     image = layers.Conv2D(3, 3, padding="same", activation="tanh", dtype="float32", name="image")(x)
-    pixels = layers.Rescaling(127.5, 127.5, dtype="float32", name="pixels")(image)
-    return keras.Model([noise, labels], pixels, name="generator")
+    return layers.Rescaling(127.5, 127.5, dtype="float32", name="pixels")(image)
 
 
 def seconds_of_a_step():
@@ -58,7 +54,7 @@ def seconds_of_a_step():
     labels = np.arange(6000) % 10
     pixels = np.random.default_rng(0).integers(0, 256, (len(labels), *SHAPE), np.uint8)
     splits = dsh.data.from_arrays(pixels, labels, labels_per_class=50)
-    model = dsh.DSHGAN(num_bits=48, num_classes=10, image_shape=SHAPE, adversary="own")
+    model = dsh.DSHGAN(num_bits=48, num_classes=10, image_shape=SHAPE, network=dsh.Network(adversary="own"))
     model.compile(objective=dsh.Objective.paper())
     batch = next(iter(dsh.data.triplets(splits, BATCH)))
     step = tf.function(model.train_step, jit_compile=True)
@@ -71,7 +67,7 @@ def seconds_of_a_step():
 
 
 if __name__ == "__main__":
-    networks.small_trunk, model_module.build_generator = vgg_trunk, upsampling_generator
+    hash_encoder.small_trunk, generator._pixels = vgg_trunk, upsampled_pixels
     if sys.argv[1:]:
         sys.exit(main(["train", *sys.argv[1:]]))
     print(seconds_of_a_step())

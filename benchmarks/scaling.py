@@ -40,7 +40,7 @@ def worker(batch_size, norm):
     images = np.random.default_rng(0).integers(0, 256, (6000, *SHAPE), np.uint8)
     splits = dsh.data.from_arrays(images, np.arange(6000) % 10, labels_per_class=100)
     with strategy.scope():
-        model = dsh.DSHGAN(num_bits=48, num_classes=10, image_shape=SHAPE, norm=norm)
+        model = dsh.DSHGAN(num_bits=48, num_classes=10, image_shape=SHAPE, network=dsh.Network(norm=norm))
         model.compile()
     ends = []
     note = keras.callbacks.LambdaCallback(

@@ -26,6 +26,7 @@ from rich.console import Console
 from rich.progress import track
 
 from dshgan_tf.commands.train import read_config
+from dshgan_tf.run import Run
 
 GAN_AND_RIVALS = {"default": (), "no_synthetic": ("--no-synthetic",), "no_gan": ("--no-gan",)}
 FAST = ("--precision", "mixed_bfloat16")
@@ -170,13 +171,13 @@ def main():
     workdirs = train(
         dataclasses.replace(study, rows=rows, seeds=tuple(options.seeds or study.seeds)), folder, options.cores
     )
-    from training.evaluate import compare, evaluate_workdir
+    from dshgan_tf.training.evaluate import compare, evaluate_run
 
     if study.shift:
         for workdir in workdirs:
             if not (workdir / "shift.json").exists():
-                evaluate_workdir(workdir, shift=True)
-    compare(finished(study, folder), folder, console)
+                evaluate_run(Run(workdir), shift=True)
+    compare([Run(workdir) for workdir in finished(study, folder)], folder, console)
 
 
 if __name__ == "__main__":

@@ -22,16 +22,15 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
+from dshgan_tf.training.checkpoints import Checkpoint
+from dshgan_tf.training.cost import count_flops, count_step_flops
+from dshgan_tf.training.interruption import StopOnSignal
 from rich.console import Console
 from rich.table import Table
 
 import dshgan_tf as dsh
-from dshgan_tf import model as model_module
-from dshgan_tf import networks
-from dshgan_tf.watchdogs import StopOnNonFinite, WatchTheGan
-from training.checkpoints import Checkpoint
-from training.cost import count_flops, count_step_flops
-from training.interruption import StopOnSignal
+from dshgan_tf.callbacks import StopOnNonFinite, WatchTheGan
+from dshgan_tf.models import dshgan as model_module
 
 BATCH, SHAPE, ROUNDS = 64, (32, 32, 3), 7
 
@@ -82,7 +81,7 @@ def peaks():
 def tensorflow_encoder(width, precision):
     """The encoder alone: forward, cross-entropy, backward."""
     keras.config.set_dtype_policy(precision)
-    encoder = networks.build_encoder(SHAPE, 48, 10, width=width)
+    encoder = dsh.HashEncoder(48, 10, SHAPE, dsh.Network(width=width))
     keras.config.set_dtype_policy("float32")
     images, labels = tf.random.normal((128, *SHAPE)), tf.one_hot(tf.range(128) % 10, 10)
 
@@ -209,7 +208,7 @@ def main():
         ("default", {}), ("default, bfloat16", {"precision": "mixed_bfloat16"}),
         ("every image an anchor", {"anchor_stride": 1}),
         ("every image an anchor, bfloat16", {"anchor_stride": 1, "precision": "mixed_bfloat16"}),
-        ("no synthetic images", {"synthetic": False}), ("no GAN", {"gan": False}),
+        ("no synthetic images", {"method": "semi-supervised"}), ("no GAN", {"gan": False}),
     ):  # fmt: skip
         models[name], works[name] = step_of(splits, **arguments)
     naive = [sys.executable, str(Path(__file__).with_name("naive_layout.py"))]

@@ -20,16 +20,16 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import matplotlib
 import numpy as np
+from dshgan_tf.training.comparison import paired_difference
 from PIL import Image, ImageDraw, ImageFont
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 import dshgan_tf as dsh
-from training.comparison import paired_difference
 
 COUNT, SIDE, BITS, BATCH = 6000, 28, 32, 64
-METHODS = {"no GAN": {"gan": False}, "no synthetic images": {"synthetic": False}, "default": {}}
+METHODS = {"no GAN": {"gan": False}, "no synthetic images": {"method": "semi-supervised"}, "default": {}}
 
 
 def letters():

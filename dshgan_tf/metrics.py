@@ -7,7 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from dshgan_tf.losses import mean_squared_distances, squared_distance
+from dshgan_tf.losses.diversity import mean_squared_distances
+from dshgan_tf.losses.published import squared_distance
 
 
 def quantization_error(relaxed_codes: Any) -> Any:

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from dshgan_tf.export.parity import Parity, compare
 
 import dshgan_tf as dsh
 from dshgan_tf.data import Splits
-from export.parity import Parity, compare
 
 QUERIES, DATABASE, REPRESENTATIVE = 1000, 4000, 200  # images at most
 Encoder = Callable[[np.ndarray], np.ndarray]  # images (N, H, W, C) uint8 -> codes (N, ceil(K/8)) uint8

@@ -9,25 +9,25 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from dshgan_tf.export.convert import convert_elsewhere
+from dshgan_tf.export.tflite import sidecar_of
 
 import dshgan_tf as dsh
-from dshgan_tf.data import Splits, splits_of_run
+from dshgan_tf.data import Splits
 from dshgan_tf.files import atomic_folder, checksum, remove_leftovers, write_json
+from dshgan_tf.models.signatures import image_signature, index_default
+from dshgan_tf.run import Run
 from dshgan_tf.search.calibration import Calibration, calibrate
 from dshgan_tf.search.image_index import ENCODER, FORMAT, GENERATOR, MANIFEST
 from dshgan_tf.search.litert_encoder import LiteRTEncoder
 from dshgan_tf.search.litert_generator import BATCH
-from dshgan_tf.signatures import image_signature, index_default
-from export.convert import convert_elsewhere
-from export.run import load_run
-from export.tflite import sidecar_of
 
 
-def make_index(workdir: Path, folder: Path) -> Splits:
+def make_index(run: Run, folder: Path) -> Splits:
     """Make an empty index for the codes of a finished run; `search.index_update` fills it.
 
     Args:
-        workdir: folder of the run.
+        run: finished.
         folder: of the index, which does not exist yet.
 
     Returns:
@@ -36,7 +36,7 @@ def make_index(workdir: Path, folder: Path) -> Splits:
     Raises:
         InputError: no finished run, or its data changed.
     """
-    model, splits = load_run(workdir), splits_of_run(workdir)
+    model, splits = run.load_model(), run.splits()
     remove_leftovers(folder.parent, f".{folder.name}.*.part")
     with atomic_folder(folder) as made:
         made.mkdir()
@@ -53,8 +53,8 @@ def make_index(workdir: Path, folder: Path) -> Splits:
                 "class_names": list(splits.class_names),
                 "multi_label": splits.multi_label,
                 "dataset": splits.name,
-                "run": workdir.resolve().name,
-                "model_sha256": checksum(workdir / "model.keras"),
+                "run": run.name,
+                "model_sha256": checksum(run.path("model")),
                 "calibration": calibration and calibration.as_dict(),
             },
         )
@@ -63,11 +63,12 @@ def make_index(workdir: Path, folder: Path) -> Splits:
 
 def write_models(model: dsh.DSHGAN, folder: Path) -> None:
     """Convert encoder and generator to LiteRT in float32."""
+    encoder = model.average_encoder
     parts: list[tuple[str, keras.Model, Any, list[Any]]] = [
-        (ENCODER, model.average_encoder, index_default(model), [image_signature(model, tf.uint8)])
+        (ENCODER, encoder, index_default(encoder), [image_signature(encoder, tf.uint8)])
     ]
     if model.generator is not None:
-        noise = tf.TensorSpec((BATCH, model.noise_dim), tf.float32, name="noise")
+        noise = tf.TensorSpec((BATCH, model.generator.noise_dim), tf.float32, name="noise")
         labels = tf.TensorSpec((BATCH, model.num_classes), tf.float32, name="labels")
 
         def generate(noise: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:

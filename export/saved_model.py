@@ -15,12 +15,12 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from dshgan_tf.export.held_out import Check, HeldOut
+from dshgan_tf.export.parity import Floor
 
 import dshgan_tf as dsh
 from dshgan_tf.files import remove_leftovers, write_json
-from dshgan_tf.signatures import write_saved_model
-from export.held_out import Check, HeldOut
-from export.parity import Floor
+from dshgan_tf.models.signatures import write_saved_model
 
 FLOOR = Floor(agreement=1.0, map_loss=0.001)  # undecided bits may move MAP a little
 BATCH = 256
@@ -49,7 +49,7 @@ def export_saved_model(
     # Hidden and not a number: a server that watches the folder does not see it.
     temporary = output / f".{uuid.uuid4().hex}.part"
     try:
-        write_saved_model(model, temporary, about["class_names"])
+        write_saved_model(model.average_encoder, temporary, about["class_names"])
         write_warm_up(temporary, output.name, held_out.query_images[0])
         checks = _check(temporary, held_out)
         write_json(temporary / "export_report.json", [check.as_dict() for check in checks])

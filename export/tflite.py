@@ -13,16 +13,16 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from dshgan_tf.export.convert import convert_elsewhere
+from dshgan_tf.export.held_out import Check, HeldOut
+from dshgan_tf.export.parity import Floor
 
 import dshgan_tf as dsh
 from dshgan_tf.errors import InputError
 from dshgan_tf.files import remove_leftovers, write_json
+from dshgan_tf.models.signatures import device_default, image_signature
 from dshgan_tf.search import litert_encoder
 from dshgan_tf.search.litert_encoder import LiteRTEncoder
-from dshgan_tf.signatures import device_default, image_signature
-from export.convert import convert_elsewhere
-from export.held_out import Check, HeldOut
-from export.parity import Floor
 
 FLOORS = {
     "float32": Floor(agreement=0.9999, map_loss=0.001),
@@ -60,8 +60,9 @@ def export_tflite(
         saved_model, made = Path(scratch, "saved_model"), Path(scratch, "made")
         made.mkdir()
         archive = keras.export.ExportArchive()
-        archive.track(model.average_encoder)
-        archive.add_endpoint("serving_default", device_default(model), [image_signature(model, tf.uint8)])
+        encoder = model.average_encoder
+        archive.track(encoder)
+        archive.add_endpoint("serving_default", device_default(encoder), [image_signature(encoder, tf.uint8)])
         archive.write_out(str(saved_model), verbose=False)
         np.save(Path(scratch, "representative.npy"), held_out.representative)
         targets = {variant: made / f"encoder_{variant}.tflite" for variant in variants}

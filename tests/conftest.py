@@ -36,7 +36,9 @@ def digits():
 
 @pytest.fixture
 def model(digits):
-    model = dsh.DSHGAN(num_bits=12, num_classes=10, image_shape=digits.image_shape, width=4, noise_dim=8)
+    model = dsh.DSHGAN(
+        num_bits=12, num_classes=10, image_shape=digits.image_shape, network=dsh.Network(width=4, noise_dim=8)
+    )
     model.compile()
     return model
 
@@ -49,11 +51,17 @@ def batch(digits):
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
     """A workdir whose model has learnt something: its codes are decided, so int8 keeps them."""
-    from training.presets import PRESETS
-    from training.runner import train_and_evaluate
+    from dshgan_tf.training.presets import PRESETS
+    from dshgan_tf.training.runner import train_and_evaluate
 
     config = dataclasses.replace(
-        PRESETS["digits"], gan=False, labels_per_class=50, num_bits=12, width=16, steps=300, steps_per_epoch=150
+        PRESETS["digits"],
+        method="supervised",
+        labels_per_class=50,
+        num_bits=12,
+        steps=300,
+        steps_per_epoch=150,
+        network=dsh.Network(width=16),
     )
     folder = tmp_path_factory.mktemp("trained")
     train_and_evaluate(config, folder, verbose=0)

@@ -13,14 +13,15 @@ import urllib.request
 import zlib
 
 import pytest
+from dshgan_tf.export.index_files import make_index
+from dshgan_tf.training.presets import PRESETS
+from dshgan_tf.training.runner import train_and_evaluate
 from PIL import Image
 
 import dshgan_tf as dsh
+from dshgan_tf.run import Run
 from dshgan_tf.search.image_index import ImageIndex
 from dshgan_tf.search.index_update import update_from_folder
-from export.index_files import make_index
-from training.presets import PRESETS
-from training.runner import train_and_evaluate
 
 PROGRAM = [sys.executable, "-c", "from dshgan_tf.commands.main import entry; entry()", "demo"]
 
@@ -35,21 +36,21 @@ def png_of(image):
     return file.getvalue()
 
 
-def write_plots(splits, workdir, *_):
+def write_plots(splits, run, *_):
     """In the place of those of a run, which take longer than all the rest."""
-    (workdir / "plots").mkdir()
+    (run.path("plots")).mkdir()
     for name in ("learning_curves", "retrieval", "code_map"):
-        Image.new("RGB", (600, 300), "#88aacc").save(workdir / "plots" / f"{name}.png")
+        Image.new("RGB", (600, 300), "#88aacc").save(run.path("plots") / f"{name}.png")
 
 
 def make(folder):
     """Train a run of four steps into `folder`/run, and index 40 digits into `folder`/my.index."""
-    config = dataclasses.replace(PRESETS["smoke"], labels_per_class=10, num_bits=12, width=4)
+    config = dataclasses.replace(PRESETS["smoke"], labels_per_class=10, num_bits=12, network=dsh.Network(width=4))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.plots.draw_run", write_plots)
-        patch.setattr("training.plots.draw_calibration", lambda *_: None)
+        patch.setattr("dshgan_tf.training.plots.draw_run", write_plots)
+        patch.setattr("dshgan_tf.training.plots.draw_calibration", lambda *_: None)
         train_and_evaluate(config, folder / "run", verbose=0)
-    make_index(folder / "run", folder / "my.index")
+    make_index(Run(folder / "run"), folder / "my.index")
     (folder / "photos").mkdir()
     for number, image in enumerate(digits_images()[:40]):
         (folder / "photos" / f"{number:02d}.png").write_bytes(png_of(image))

@@ -8,8 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dshgan_tf import asymmetric, counting, ordering, pairs, radix, retrieval
+from dshgan_tf import retrieval
 from dshgan_tf.codes import pack
+from dshgan_tf.retrieval import asymmetric, counting, evaluation, ordering, radix
+from dshgan_tf.retrieval import database as database_module
+from dshgan_tf.retrieval.database import Database
+from dshgan_tf.retrieval.queries import Queries
 
 # --- by hand ---------------------------------------------------------------------------------------------------------
 
@@ -165,7 +169,7 @@ def test_parts_blocks_and_threads_change_nothing(monkeypatch, ties, multi_label)
         patch.setattr(counting, "SMALL", 0)
         assert retrieval.evaluate(*problem, **options) == whole
     monkeypatch.setattr(asymmetric, "MERGE_FROM", 50)
-    monkeypatch.setattr(pairs, "PART_BYTES", 1000)
+    monkeypatch.setattr(database_module, "PART_BYTES", 1000)
     assert retrieval.evaluate(*problem, **options) == whole
     cuts = [0, 1, 1, 900, 1999, 2000]  # an empty part among them
     parts = [[array[a:b] for a, b in itertools.pairwise(cuts)] for array in (codes, labels)]
@@ -176,20 +180,20 @@ def test_parts_blocks_and_threads_change_nothing(monkeypatch, ties, multi_label)
     else:
         with pytest.raises(ValueError, match="reads the database twice"):
             retrieval.evaluate(*queries, *(iter(side) for side in parts), **options)
-    monkeypatch.setattr(retrieval, "MAX_COUNTS", 300)  # blocks of a few queries
+    monkeypatch.setattr(evaluation, "MAX_COUNTS", 300)  # blocks of a few queries
     assert retrieval.evaluate(*problem, **options)["map_asymmetric"] == pytest.approx(whole["map_asymmetric"], 1e-14)
 
 
 def test_distinct_codes():
     database = np.array([[3], [1], [3], [1], [3]], np.uint8), np.array([5, -1, 4, -1, 5])
-    queries = pairs.Queries.from_arrays(database[0], database[1], 8)
-    distinct = asymmetric.DistinctCodes.from_database(pairs.Database(*database, queries), "expected")
+    queries = Queries.from_arrays(database[0], database[1], 8)
+    distinct = asymmetric.DistinctCodes.from_database(Database(*database, queries), "expected")
     codes, labels, counts = distinct.entries()
     assert distinct.codes.view(np.uint8)[0, ::8].tolist() == [1, 3]
     assert distinct.starts.tolist() == [0, 1, 3]
     assert (codes.view(np.uint8)[0, ::8].tolist(), counts.tolist()) == ([1, 3, 3], [2, 1, 2])
     assert labels.view(np.int64).tolist() == [[-1, 4, 5]]
-    distinct = asymmetric.DistinctCodes.from_database(pairs.Database(*database, queries), "index")
+    distinct = asymmetric.DistinctCodes.from_database(Database(*database, queries), "index")
     assert (distinct.starts.tolist(), distinct.values.tolist()) == ([0, 2, 5], [1, 3, 0, 2, 4])
 
 

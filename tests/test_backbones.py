@@ -1,14 +1,16 @@
 """Pretrained trunks: by the name of an application or from a file, frozen or not, the same wherever they run."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
+from dshgan_tf.export.held_out import HeldOut
+from dshgan_tf.export.saved_model import export_saved_model
+from dshgan_tf.export.tflite import export_tflite
 from test_replicas import two_devices
 
 import dshgan_tf as dsh
-from export.held_out import HeldOut
-from export.saved_model import export_saved_model
-from export.tflite import export_tflite
 
 SHAPE = (32, 32, 1)
 ABOUT = {"class_names": ["a", "b", "c"], "dataset": "noise", "run": "test"}
@@ -44,7 +46,7 @@ def file(tmp_path):
 
 def test_a_file_gets_the_pixels_it_was_trained_on(file, splits, tmp_path):
     backbone = keras.models.load_model(file)
-    model = dsh.DSHGAN(8, 3, SHAPE, backbone=str(file))
+    model = dsh.DSHGAN(8, 3, SHAPE, network=dsh.Network(backbone=str(file)))
     images = splits.query.images
     features = backbone(np.repeat(images, 3, axis=-1).astype(np.float32)).numpy().mean(axis=(1, 2))
     kernel, bias = model.average_encoder.get_layer("hash").get_weights()
@@ -60,7 +62,7 @@ def test_a_file_gets_the_pixels_it_was_trained_on(file, splits, tmp_path):
 
 @pytest.mark.parametrize(("trained_layers", "moved"), [(None, 6), (3, 3), (0, 0)])
 def test_frozen_layers_stay_to_the_bit(file, splits, tmp_path, trained_layers, moved):
-    model = dsh.DSHGAN(8, 3, SHAPE, backbone=str(file), trained_layers=trained_layers, width=2)
+    model = dsh.DSHGAN(8, 3, SHAPE, network=dsh.Network(backbone=str(file), trained_layers=trained_layers, width=2))
     model.compile()
     before = {layer.name: layer.get_weights() for layer in inner(model.encoder).layers if layer.weights}
     model.fit(dsh.data.triplets(splits, 6), steps_per_epoch=2, verbose=0)
@@ -90,11 +92,11 @@ def test_a_file_is_trained_as_this_run_trains(splits, tmp_path):
     backbone = keras.Model(outer, keras.layers.GlobalMaxPooling2D()(within(keras.layers.Rescaling(1 / 255)(outer))))
     backbone.trainable = False
     backbone.save(tmp_path / "frozen.keras")
-    arguments = {"backbone": str(tmp_path / "frozen.keras"), "gan": True, "width": 2}
-    model = dsh.DSHGAN(8, 3, SHAPE, trained_layers=2, **arguments)
+    network = dsh.Network(backbone=str(tmp_path / "frozen.keras"), width=2)
+    model = dsh.DSHGAN(8, 3, SHAPE, network=dataclasses.replace(network, trained_layers=2))
     names = {variable.path.rsplit("/", 2)[-2] for variable in inner(model.encoder).trainable_variables}
     assert names == {"conv2", "hash"}  # the last two, not the first of the model within
-    model = dsh.DSHGAN(8, 3, SHAPE, precision="mixed_bfloat16", **arguments)
+    model = dsh.DSHGAN(8, 3, SHAPE, precision="mixed_bfloat16", network=network)
     assert len(inner(model.encoder).trainable_variables) == 8
     within = inner(model.encoder).get_layer("within")
     assert within.get_layer("conv0").compute_dtype == "bfloat16"
@@ -103,13 +105,13 @@ def test_a_file_is_trained_as_this_run_trains(splits, tmp_path):
     model.compile()
     for weight in model.average_encoder.weights:
         weight.assign(weight + 0.1)
-    taught = model._teach(splits.query.images.astype(np.float32))["class_logits"]
+    taught = model.teach(splits.query.images.astype(np.float32))["class_logits"]
     np.testing.assert_allclose(taught, model.predict_streams(splits.query.images)["class_logits"], rtol=0.1, atol=0.1)
 
 
 def test_replicas_record_one_set_of_a_backbones_statistics(file, splits):
     with two_devices().scope():
-        model = dsh.DSHGAN(8, 3, SHAPE, backbone=str(file), synthetic=False)
+        model = dsh.DSHGAN(8, 3, SHAPE, method="semi-supervised", network=dsh.Network(backbone=str(file)))
         model.compile()
     model.fit(dsh.data.triplets(splits, 6), steps_per_epoch=2, verbose=0)
     for variable in [*model.encoder.weights, *model.average_encoder.weights]:
@@ -123,7 +125,9 @@ def test_an_application_by_name_with_weights_from_a_file(splits, tmp_path):
     theirs = keras.applications.MobileNetV2(weights=None, **arguments)
     for name in ("theirs.weights.h5", "theirs.keras"):
         theirs.save_weights(tmp_path / name) if name.endswith("h5") else theirs.save(tmp_path / name)
-        model = dsh.DSHGAN(8, 3, SHAPE, backbone="MobileNetV2", weights=str(tmp_path / name), trained_layers=0)
+        model = dsh.DSHGAN(
+            8, 3, SHAPE, network=dsh.Network(backbone="MobileNetV2", weights=str(tmp_path / name), trained_layers=0)
+        )
         for a, b in zip(theirs.weights, inner(model.average_encoder).weights, strict=True):
             np.testing.assert_array_equal(a, b)
     images = splits.query.images[:4]
@@ -139,7 +143,9 @@ def test_an_application_by_name_with_weights_from_a_file(splits, tmp_path):
 @pytest.mark.parametrize("backbone", ["file", "VGG16"])
 def test_preprocessing_is_the_same_in_serving_and_on_the_device(file, splits, tmp_path, backbone):
     keras.utils.set_random_seed(4)
-    model = dsh.DSHGAN(16, 3, SHAPE, backbone=str(file) if backbone == "file" else backbone, gan=False)
+    model = dsh.DSHGAN(
+        16, 3, SHAPE, gan=False, network=dsh.Network(backbone=str(file) if backbone == "file" else backbone)
+    )
     held_out = HeldOut.from_splits(model, splits)
     _, served = export_saved_model(model, tmp_path / "served", held_out, ABOUT)
     on_device = export_tflite(model, tmp_path / "edge", held_out, ABOUT, ("float32",))
@@ -160,18 +166,18 @@ def test_preprocessing_is_the_same_in_serving_and_on_the_device(file, splits, tm
 )
 def test_what_cannot_be_a_backbone_is_refused(change, message):
     with pytest.raises(ValueError, match=message):
-        dsh.DSHGAN(8, 3, SHAPE, **change)
+        dsh.DSHGAN(8, 3, SHAPE, network=change)
 
 
 def test_files_that_are_no_backbone_are_refused(file, tmp_path):
     with pytest.raises(ValueError, match="takes images of .32, 32, 3., the data have .16, 16, 3."):
-        dsh.DSHGAN(8, 3, (16, 16, 3), backbone=str(file))
+        dsh.DSHGAN(8, 3, (16, 16, 3), network=dsh.Network(backbone=str(file)))
     with pytest.raises(ValueError, match="has its own weights"):
-        dsh.DSHGAN(8, 3, SHAPE, backbone=str(file), weights="imagenet")
+        dsh.DSHGAN(8, 3, SHAPE, network=dsh.Network(backbone=str(file), weights="imagenet"))
     pixels = keras.Input((32, 32, 3))
     for name, layer in (("rows", keras.layers.Reshape((32 * 32, 3))), ("unsafe", keras.layers.Lambda(lambda x: x))):
         keras.Model(pixels, layer(pixels)).save(tmp_path / f"{name}.keras")
     with pytest.raises(ValueError, match="one row or grid of features"):
-        dsh.DSHGAN(8, 3, SHAPE, backbone=str(tmp_path / "rows.keras"))
+        dsh.DSHGAN(8, 3, SHAPE, network=dsh.Network(backbone=str(tmp_path / "rows.keras")))
     with pytest.raises(ValueError, match="without Lambda layers"):
-        dsh.DSHGAN(8, 3, SHAPE, backbone=str(tmp_path / "unsafe.keras"))
+        dsh.DSHGAN(8, 3, SHAPE, network=dsh.Network(backbone=str(tmp_path / "unsafe.keras")))

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
+from dshgan_tf.training.baselines import HASHERS, evaluate_baselines, fit_itq, fit_lsh, fit_spectral, trunk_of
 
 import dshgan_tf as dsh
 from dshgan_tf.codes import pack
-from training.baselines import HASHERS, evaluate_baselines, fit_itq, fit_lsh, fit_spectral, trunk_of
+from dshgan_tf.run import Run
 
 
 def ranked(bits, labels):
@@ -71,9 +72,11 @@ def test_features_are_those_of_the_deployed_streams(model, digits):
 
 
 def test_hashers_that_need_more_features_are_left_out_and_the_class_is_a_code(digits, tmp_path):
-    model = dsh.DSHGAN(num_bits=100, num_classes=10, image_shape=digits.image_shape, width=4, gan=False)
+    model = dsh.DSHGAN(
+        num_bits=100, num_classes=10, image_shape=digits.image_shape, gan=False, network=dsh.Network(width=4)
+    )
     model.compile()
-    rows = evaluate_baselines(model, digits, tmp_path)  # 64 pixels are fewer than 100 bits
+    rows = evaluate_baselines(model, digits, Run(tmp_path))  # 64 pixels are fewer than 100 bits
     assert not any(name.endswith("pixels") for name in rows)
     row = rows["class as code (10 bits)"]
     # All codes of one class are equal, all others differ in two bits: MAP follows from the answers alone.

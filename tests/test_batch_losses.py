@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dshgan_tf.batch_losses import TripletHardLoss, TripletSemiHardLoss, pairwise_distances
+from dshgan_tf.losses.embedding_triplets import TripletHardLoss, TripletSemiHardLoss, pairwise_distances
 
 RECORDED = json.loads((Path(__file__).parent / "golden" / "addons.json").read_text())
 

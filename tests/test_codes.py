@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dshgan_tf import codes
-from dshgan_tf.code_statistics import code_statistics
+from dshgan_tf.retrieval.code_statistics import code_statistics
 
 WIDTHS = [1, 7, 8, 9, 12, 32, 48, 64, 65, 100, 1024]
 

@@ -1,22 +1,22 @@
 import dataclasses
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from dshgan_tf.training.comparison import Entry, Setting, departures, group, method_of, paired_difference, variant_of
+from dshgan_tf.training.comparison_plots import _colour, map_over_labels
+from dshgan_tf.training.presets import PRESETS
+from dshgan_tf.training.tables import results_sheet, shift_sheet
 
-from dshgan_tf.config import Objective, RunConfig
-from training.comparison import Entry, Setting, departures, group, method_of, paired_difference, variant_of
-from training.comparison_plots import _colour, map_over_labels
-from training.presets import PRESETS
-from training.tables import results_sheet, shift_sheet
+from dshgan_tf.config import Network, Objective, Optimization, RunConfig
+from dshgan_tf.run import Run
 
 SETTING = Setting("digits", "digits", 32, 1, 1200)
 
 
 def entry(method, seed, value, setting=SETTING, **changes):
     metrics = {"map": value, "precision_radius_2": value, "accuracy": value}
-    return Entry(setting, method, seed, metrics, 10.0, Path(f"{method}-{seed}"), **changes)
+    return Entry(setting, method, seed, metrics, 10.0, Run(f"{method}-{seed}"), **changes)
 
 
 def test_paired_difference_by_hand():
@@ -30,24 +30,30 @@ def test_paired_difference_by_hand():
 
 
 def test_methods_are_named_by_what_differs():
-    run = {"gan": True, "synthetic": True}
+    run = {"method": "dsh-gan", "unlabeled": True, "objective": dataclasses.asdict(Objective())}
     assert method_of(run) == "with GAN"
-    assert method_of(run | {"objective": dataclasses.asdict(Objective())}) == "with GAN"
     assert method_of(run | {"objective": dataclasses.asdict(Objective.paper())}) == "paper"
     assert method_of(run | {"objective": dataclasses.asdict(Objective(ramp=0.5))}) == "with GAN, ramp 0.5"
-    assert method_of({"gan": True, "synthetic": False}) == "no synthetic images"
-    assert method_of({"gan": False, "synthetic": False}) == "without GAN"
+    assert method_of(run | {"method": "semi-supervised"}) == "no synthetic images"
+    assert method_of(run | {"method": "supervised"}) == "without GAN"
     assert method_of(run | {"unlabeled": False}) == "with GAN, no unlabelled images"
 
 
 def test_runs_of_the_paper_at_other_rates_are_told_apart():
     paper = PRESETS["digits_paper"]
     assert departures(paper) == departures(RunConfig()) == []
-    assert departures(dataclasses.replace(paper, encoder_learning_rate=0.004)) == ["encoder_learning_rate 0.004"]
-    assert departures(dataclasses.replace(paper, adversary="classes")) == ["adversary classes"]
-    assert departures(RunConfig(generator_learning_rate=0.01)) == ["generator_learning_rate 0.01"]
-    assert departures(RunConfig(generator_learning_rate=0.01, synthetic=False)) == []  # there is no generator
-    assert departures(RunConfig(encoder_learning_rate=0.01)) == []  # bears on every method: `variant_of` names it
+    faster = dataclasses.replace(paper.optimization, encoder_learning_rate=0.004)
+    assert departures(dataclasses.replace(paper, optimization=faster)) == ["encoder_learning_rate 0.004"]
+    assert departures(RunConfig(network=Network(adversary="own"))) == ["adversary own"]
+    assert departures(RunConfig(optimization=Optimization(generator_learning_rate=0.01))) == [
+        "generator_learning_rate 0.01"
+    ]
+    assert (
+        departures(RunConfig(method="semi-supervised", optimization=Optimization(generator_learning_rate=0.01))) == []
+    )  # there is no generator
+    assert (
+        departures(RunConfig(optimization=Optimization(encoder_learning_rate=0.01))) == []
+    )  # bears on every method: `variant_of` names it
 
 
 def test_the_table_has_means_deviations_and_paired_gains():
@@ -69,8 +75,15 @@ def test_the_table_has_means_deviations_and_paired_gains():
 
 def test_networks_are_not_mixed():
     assert variant_of(RunConfig()) == ""
-    assert variant_of(RunConfig(width=64, encoder_learning_rate=0.01)) == "width 64, encoder_learning_rate 0.01"
-    paper = RunConfig(width=64, encoder_learning_rate=0.01, objective=Objective.paper(), adversary="own")
+    assert (
+        variant_of(RunConfig(network=Network(width=64), optimization=Optimization(encoder_learning_rate=0.01)))
+        == "width 64, encoder_learning_rate 0.01"
+    )
+    paper = RunConfig(
+        objective=Objective.paper(),
+        network=Network(width=64, adversary="own"),
+        optimization=Optimization(encoder_learning_rate=0.01),
+    )
     assert variant_of(paper) == "width 64"  # so that the default is compared with it
     wide = dataclasses.replace(SETTING, variant="width 64")
     sheet = results_sheet([entry("without GAN", 0, 0.2), entry("with GAN", 0, 0.9, wide), entry("with GAN", 1, 0.8)])

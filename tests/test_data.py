@@ -7,10 +7,11 @@ import pytest
 import tensorflow as tf
 
 import dshgan_tf as dsh
-from dshgan_tf.data import Part, Protocol, TripletOrder, load_splits
+from dshgan_tf.data import Part, Protocol, TripletOrder
 from dshgan_tf.data.protocols import split
 from dshgan_tf.data.splits import PARTS, checksum
 from dshgan_tf.data.triplets import balanced_shares
+from dshgan_tf.run import load_data
 
 
 def arrays(images=60, classes=3, seed=0):
@@ -56,7 +57,7 @@ def test_a_split_is_a_function_of_its_seed():
 
 def test_unlabelled_images_can_be_taken_from_training_and_are_still_searched():
     config = dsh.RunConfig(labels_per_class=1)
-    whole, without = (load_splits(dataclasses.replace(config, unlabeled=asked)) for asked in (True, False))
+    whole, without = (load_data(dataclasses.replace(config, unlabeled=asked)) for asked in (True, False))
     assert len(whole.unlabeled) == 1587 and len(without.unlabeled) == 0
     for part in set(PARTS) - {"unlabeled"}:
         np.testing.assert_array_equal(getattr(whole, part).ids, getattr(without, part).ids)
@@ -186,9 +187,10 @@ def test_balanced_sampling_draws_every_class_equally_often():
     # What unlabelled images are to be predicted as is not what is drawn, but how frequent the classes are.
     images = np.zeros((130, 4, 4, 1), np.uint8)
     splits = dsh.data.from_arrays(images, np.repeat([0, 1, 2], [90, 25, 15]), 5, None)
-    batch = next(iter(dsh.data.triplets(splits, batch_size=6, sampling="balanced")))
+    batches = dsh.data.triplets(splits, batch_size=6, sampling="balanced")
     frequency = np.bincount(splits.labeled.labels) / len(splits.labeled)
-    np.testing.assert_allclose(batch["label_frequency"], np.tile(frequency, (6, 1)), rtol=1e-6)
+    np.testing.assert_allclose(batches.label_frequency, frequency, rtol=1e-6)
+    assert set(batches.element_spec) == {"image", "label", "negative_label", "unlabeled_image"}
     with pytest.raises(ValueError, match="'balanced', got 'odd'"):
         TripletOrder(rows, 0, 4, 0, sampling="odd")
 

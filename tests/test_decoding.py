@@ -8,9 +8,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from dshgan_tf import preprocessing
-from dshgan_tf.decoding import decode_images
-from dshgan_tf.preprocessing import MAX_PIXELS, MAX_SIDE
+from dshgan_tf.images import preprocessing
+from dshgan_tf.images.decoding import decode_images
+from dshgan_tf.images.preprocessing import MAX_PIXELS, MAX_SIDE
 
 
 def picture(height, width, channels, seed=0):

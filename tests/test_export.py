@@ -12,21 +12,21 @@ import time
 import keras
 import numpy as np
 import pytest
+from dshgan_tf.export.parity import Floor, compare
+from dshgan_tf.training.presets import PRESETS
+from dshgan_tf.training.runner import train_and_evaluate
 from PIL import Image
 from test_fuzz import odd_json, try_all
 
 import dshgan_tf as dsh
 from dshgan_tf.commands.main import main
 from dshgan_tf.search.litert_encoder import LiteRTEncoder
-from export.parity import Floor, compare
-from training.presets import PRESETS
-from training.runner import train_and_evaluate
 
 
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory):
     # 12 bits: the last byte of a code is half padding.
-    config = dataclasses.replace(PRESETS["smoke"], num_bits=12, width=4)
+    config = dataclasses.replace(PRESETS["smoke"], num_bits=12, network=dsh.Network(width=4))
     folder = tmp_path_factory.mktemp("run")
     train_and_evaluate(config, folder, verbose=0)
     return folder
@@ -171,7 +171,7 @@ def test_int8_is_int8_by_channel_within_and_bytes_without(edge):
 
 
 def test_a_variant_below_its_floor_leaves_nothing_behind(trained, tmp_path, monkeypatch, capsys):
-    from export import tflite
+    from dshgan_tf.export import tflite
 
     monkeypatch.setitem(tflite.FLOORS, "int8", Floor(agreement=1.01, map_loss=1))
     output = tmp_path / "edge"
@@ -239,7 +239,7 @@ def test_a_killed_export_shows_only_whole_versions(workdir, tmp_path, delay):
 
 
 def test_two_exports_at_once_take_two_versions(workdir, tmp_path):
-    from export.saved_model import _publish
+    from dshgan_tf.export.saved_model import _publish
 
     (tmp_path / "out" / "1").mkdir(parents=True)
     (tmp_path / "out" / "1" / "saved_model.pb").touch()
@@ -312,7 +312,7 @@ def test_parity_counts_by_hand():
 
 
 def test_a_wrong_export_never_becomes_visible(workdir, tmp_path, monkeypatch, capsys):
-    from export import held_out
+    from dshgan_tf.export import held_out
 
     wrong = lambda codes, relaxed: compare(~codes & 0xF0, relaxed)  # noqa: E731
     monkeypatch.setattr(held_out, "compare", wrong)
@@ -323,9 +323,9 @@ def test_a_wrong_export_never_becomes_visible(workdir, tmp_path, monkeypatch, ca
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16"])
 def test_runs_in_mixed_precision_are_exported_like_any_other(precision, tmp_path):
-    config = dataclasses.replace(PRESETS["smoke"], width=4, precision=precision)
+    config = dataclasses.replace(PRESETS["smoke"], precision=precision, network=dsh.Network(width=4))
     code = (
-        "import sys; from training.runner import train_and_evaluate;"
+        "import sys; from dshgan_tf.training.runner import train_and_evaluate;"
         "from dshgan_tf.config import RunConfig;"
         "train_and_evaluate(RunConfig.load(sys.argv[1]), sys.argv[2], verbose=0)"
     )

@@ -11,14 +11,14 @@ import zipfile
 import numpy as np
 import pytest
 import tensorflow as tf
+from dshgan_tf.training.presets import PRESETS
 from PIL import Image
 
 import dshgan_tf as dsh
 from dshgan_tf.data import read_splits
-from dshgan_tf.decoding import decode_images
-from dshgan_tf.preprocessing import read_image
+from dshgan_tf.images.decoding import decode_images
+from dshgan_tf.images.preprocessing import read_image
 from dshgan_tf.search.image_index import read_manifest
-from training.presets import PRESETS
 
 TIMES = 1000
 ODD = [
@@ -208,7 +208,7 @@ def test_damaged_models_are_refused(model, tmp_path):
 def test_odd_models_are_refused_or_load(tmp_path):
     # Each that loads is built, so there are fewer; `make soak` tries 1,000.
     times = int(os.environ.get("DSHGAN_MODELS", "60"))
-    model = dsh.DSHGAN(num_bits=4, num_classes=3, image_shape=(4, 4, 1), width=1, noise_dim=2)
+    model = dsh.DSHGAN(num_bits=4, num_classes=3, image_shape=(4, 4, 1), network=dsh.Network(width=1, noise_dim=2))
     model.compile()
     model.save(tmp_path / "good.keras")
     with zipfile.ZipFile(tmp_path / "good.keras") as archive:

@@ -4,18 +4,18 @@ import dataclasses
 
 import numpy as np
 import pytest
+from dshgan_tf.training.presets import PRESETS
+from dshgan_tf.training.runner import train_and_evaluate
 from PIL import Image
 
 import dshgan_tf as dsh
 from dshgan_tf.commands.main import main
-from training.presets import PRESETS
-from training.runner import train_and_evaluate
 
 
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
-    train_and_evaluate(dataclasses.replace(PRESETS["smoke"], width=4), folder, verbose=0)
+    train_and_evaluate(dataclasses.replace(PRESETS["smoke"], network=dsh.Network(width=4)), folder, verbose=0)
     return folder
 
 

@@ -15,20 +15,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dshgan_tf.export.index_files import make_index, write_models
+from dshgan_tf.training.presets import PRESETS
+from dshgan_tf.training.runner import train_and_evaluate
 from PIL import Image
 
 import dshgan_tf as dsh
-from dshgan_tf import preprocessing
 from dshgan_tf.commands.main import main
-from dshgan_tf.data import splits_of_run
+from dshgan_tf.images import preprocessing
+from dshgan_tf.run import Run
 from dshgan_tf.search.image_index import ImageIndex
 from dshgan_tf.search.image_store import Stored
 from dshgan_tf.search.index_update import add_picture, update_from_folder
 from dshgan_tf.search.litert_encoder import LiteRTEncoder
 from dshgan_tf.search.litert_generator import BATCH, LiteRTGenerator
-from export.index_files import make_index, write_models
-from training.presets import PRESETS
-from training.runner import train_and_evaluate
 
 PROGRAM = [sys.executable, "-c", "from dshgan_tf.commands.main import entry; entry()"]
 FORMATS = ("png", "jpg", "jpeg", "bmp", "gif", "tif", "tiff", "webp")
@@ -38,7 +38,9 @@ FORMATS = ("png", "jpg", "jpeg", "bmp", "gif", "tif", "tiff", "webp")
 def run(tmp_path_factory):
     # 10 labels a class: two of them are held out, for the calibration.
     folder = tmp_path_factory.mktemp("run")
-    config = dataclasses.replace(PRESETS["digits"], labels_per_class=10, num_bits=12, width=8, steps=60)
+    config = dataclasses.replace(
+        PRESETS["digits"], labels_per_class=10, num_bits=12, steps=60, network=dsh.Network(width=8)
+    )
     train_and_evaluate(dataclasses.replace(config, steps_per_epoch=60), folder, verbose=0)
     return folder
 
@@ -46,7 +48,7 @@ def run(tmp_path_factory):
 @pytest.fixture(scope="module")
 def empty(run, tmp_path_factory):
     folder = tmp_path_factory.mktemp("indexes") / "empty.index"
-    make_index(run, folder)
+    make_index(Run(run), folder)
     return folder
 
 
@@ -223,7 +225,7 @@ def test_a_search_starts_no_tensorflow(index, digits_images, tmp_path):
     update_from_folder(index, tmp_path / "photos")
     code = """
 import sys
-from dshgan_tf import preprocessing
+from dshgan_tf.images import preprocessing
 from dshgan_tf.commands.main import main
 assert main(sys.argv[1:]) == 0
 heavy = {"tensorflow", "keras", "numba", "scipy", "sklearn", "matplotlib"} & set(sys.modules)
@@ -380,7 +382,9 @@ def test_search_by_label(index, run, digits_images, tmp_path, capsys):
 
 def test_encoder_and_generator_of_any_size_are_converted(tmp_path):
     # From 32 pixels on the generator doubles its grid three times.
-    model = dsh.DSHGAN(num_bits=8, num_classes=3, image_shape=(40, 32, 3), width=2, noise_dim=4, multi_label=True)
+    model = dsh.DSHGAN(
+        num_bits=8, num_classes=3, image_shape=(40, 32, 3), multi_label=True, network=dsh.Network(width=2, noise_dim=4)
+    )
     write_models(model, tmp_path)
     rows = np.random.default_rng(0).integers(0, 2, (BATCH + 3, 3)).astype(np.float32)
     noise = np.random.default_rng(7).standard_normal((len(rows), 4)).astype(np.float32)
@@ -414,7 +418,7 @@ def test_the_runs_own_database(run, empty, tmp_path, capsys):
     shutil.copytree(empty, folder)
     assert main(["index", str(run), "--output", str(folder)]) == 0
     assert "1,597 images, codes of 12 bits (1,597 new)" in capsys.readouterr().out
-    index, splits = ImageIndex(folder), splits_of_run(run)
+    index, splits = ImageIndex(folder), Run(run).splits()
     expected = dsh.load_model(run / "model.keras").encode(splits.database.images)
     np.testing.assert_array_equal(index.codes.codes, expected)
     names = index.store.names(index.codes.ids[:1])

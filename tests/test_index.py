@@ -185,7 +185,7 @@ def test_equally_sure_bits_tie(dtype):
 
 
 def test_asymmetric_distance_is_that_of_the_metrics():
-    asymmetric = pytest.importorskip("dshgan_tf.asymmetric")
+    asymmetric = pytest.importorskip("dshgan_tf.retrieval.asymmetric")
     for dtype in (np.float16, np.float32, np.float64):
         for num_bits in (1, 12, 64, 100):
             relaxed = np.random.default_rng(0).random((2, num_bits)).astype(dtype)

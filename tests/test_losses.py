@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from dshgan_tf import losses
-from dshgan_tf.pseudo_labels import pseudo_labels
+from dshgan_tf.losses.pseudo_labels import pseudo_labels
 
 
 def test_triplet_loss_by_hand():
@@ -81,7 +81,7 @@ def test_triplets_of_labels_known_in_part_hold_whatever_the_rest_is():
         )
         values = [value for p, n in pairs if (value := 1.5 - distances[n] + distances[p]) > 0]
         expected.append(np.mean(values) if values else 0.0)
-    got = losses.batch_triplet_loss(anchors, labels[0], others, labels[1], 1.5, False, known[0], known[1])
+    got = losses.batch_triplet_loss(anchors, labels[0], others, labels[1], 1.5, False, known)
     np.testing.assert_allclose(ops.convert_to_numpy(got), expected, rtol=1e-5)
     assert np.count_nonzero(expected) >= 4 and partly > 5
 

@@ -9,9 +9,10 @@ import pytest
 import tensorflow as tf
 
 import dshgan_tf as dsh
-from dshgan_tf.normalization import FusedBatchNormalization, frozen_statistics
-from dshgan_tf.optimizers import default_encoder_optimizer
-from dshgan_tf.terms import encoder_terms, generator_terms
+from dshgan_tf.losses.players import encoder_terms, generator_terms
+from dshgan_tf.losses.terms import Images
+from dshgan_tf.models.normalization import FusedBatchNormalization, frozen_statistics
+from dshgan_tf.models.optimizers import recipe_encoder_optimizer
 
 
 def values(variables):
@@ -24,16 +25,16 @@ def equal(first, second):
 
 def test_an_encoder_update_leaves_the_generator_bit_identical(model, batch):
     generator, encoder = values(model.generator.variables), values(model.encoder.variables)
-    model._update_encoder(batch)
+    model.update_encoder(batch)
     assert all(equal(generator, values(model.generator.variables)))
     assert not any(equal(encoder, values(model.encoder.variables)))  # moving statistics included
 
 
 def test_a_generator_update_leaves_the_encoder_bit_identical(model, batch):
-    anchors = model._update_encoder(batch)
+    anchors = model.update_encoder(batch)
     generator, encoder = values(model.generator.variables), values(model.encoder.variables)
     average = values(model.average_encoder.variables)
-    model._update_generator(batch, anchors)
+    model.update_generator(batch, anchors)
     assert all(equal(encoder, values(model.encoder.variables)))
     assert all(equal(average, values(model.average_encoder.variables)))
     assert not any(equal(generator, values(model.generator.variables)))
@@ -43,12 +44,14 @@ def test_a_generator_update_leaves_the_encoder_bit_identical(model, batch):
     ("objective", "adversary"), [(dsh.Objective(ramp=0.0), "classes"), (dsh.Objective.paper(), "own")]
 )
 def test_trunk_and_each_head_receive_a_gradient(digits, batch, objective, adversary):
-    model = dsh.DSHGAN(num_bits=12, num_classes=10, image_shape=digits.image_shape, width=4, adversary=adversary)
+    model = dsh.DSHGAN(
+        num_bits=12, num_classes=10, image_shape=digits.image_shape, network=dsh.Network(width=4, adversary=adversary)
+    )
     model.compile(objective=objective)
     model.total_steps.assign(1)
     with tf.GradientTape() as tape:
-        streams, labels = model._streams_and_labels(batch, model.encoder, training=True)
-        loss = model._weigh("encoder_loss", model._encoder_terms(streams, labels))
+        terms = encoder_terms(model.hash_batch(batch, model.encoder, training=True), model.task())
+        loss = model.training_metrics.weighted_sum("encoder_loss", terms)
     gradients = tape.gradient(loss, model.encoder.trainable_variables)
     for variable, gradient in zip(model.encoder.trainable_variables, gradients, strict=True):
         assert gradient is not None and np.abs(gradient).max() > 0, variable.path
@@ -56,19 +59,19 @@ def test_trunk_and_each_head_receive_a_gradient(digits, batch, objective, advers
 
 def test_the_adversary_is_the_evidence_for_the_classes_or_a_stream_of_its_own(digits):
     images = digits.query.images[:5]
-    model = dsh.DSHGAN(num_bits=8, num_classes=10, image_shape=(8, 8, 1), width=4)
+    model = dsh.DSHGAN(num_bits=8, num_classes=10, image_shape=(8, 8, 1), network=dsh.Network(width=4))
     streams = model.predict_streams(images)
     evidence = np.log(np.exp(streams["class_logits"].astype(np.float64)).sum(axis=1))
     np.testing.assert_allclose(streams["adversary_logits"], evidence, rtol=1e-5)
-    own = dsh.DSHGAN(num_bits=8, num_classes=10, image_shape=(8, 8, 1), width=4, adversary="own")
+    own = dsh.DSHGAN(num_bits=8, num_classes=10, image_shape=(8, 8, 1), network=dsh.Network(width=4, adversary="own"))
     assert len(own.encoder.get_layer("adversary").trainable_weights) == 2
     assert len(own.encoder.weights) == len(model.encoder.weights) + 2
-    assert dsh.DSHGAN.from_config(own.get_config()).get_config()["adversary"] == "own"
+    assert dsh.DSHGAN.from_config(own.get_config()).get_config()["network"]["adversary"] == "own"
 
 
 def test_a_deployed_average_follows_the_trained_weights(model, batch):
     before = values(model.average_encoder.variables)
-    model._update_encoder(batch)
+    model.update_encoder(batch)
     # After the first update the decay is min(0.99, 1 / 11).
     for old, average, trained in zip(
         before, values(model.average_encoder.variables), values(model.encoder.variables), strict=True
@@ -84,7 +87,7 @@ def test_every_named_term_is_logged(model, digits):
 
 def test_the_baseline_makes_the_same_number_of_encoder_updates_on_the_same_batches(digits):
     for gan in (True, False):
-        model = dsh.DSHGAN(num_bits=8, num_classes=10, image_shape=(8, 8, 1), gan=gan, width=4)
+        model = dsh.DSHGAN(num_bits=8, num_classes=10, image_shape=(8, 8, 1), gan=gan, network=dsh.Network(width=4))
         model.compile(objective=dsh.Objective(encoder_steps=2))
         model.fit(dsh.data.triplets(digits, 16), epochs=1, steps_per_epoch=3, verbose=0)
         assert int(model.encoder_optimizer.iterations) == 6
@@ -94,7 +97,9 @@ def test_the_baseline_makes_the_same_number_of_encoder_updates_on_the_same_batch
 
 
 def test_without_synthetic_images_the_unlabelled_ones_still_count(digits):
-    model = dsh.DSHGAN(num_bits=8, num_classes=10, image_shape=(8, 8, 1), synthetic=False, width=4)
+    model = dsh.DSHGAN(
+        num_bits=8, num_classes=10, image_shape=(8, 8, 1), method="semi-supervised", network=dsh.Network(width=4)
+    )
     model.compile()
     history = model.fit(dsh.data.triplets(digits, 16), steps_per_epoch=2, verbose=0).history
     assert "pseudo_label_rate" in history and "adversary_loss" not in history
@@ -104,7 +109,7 @@ def test_many_labels_an_image_train(digits):
     rng = np.random.default_rng(0)
     labels = (rng.random((80, 4)) < 0.5).astype(np.uint8)
     splits = dsh.data.from_arrays(digits.database.images[:80], labels, queries_per_class=2, labels_per_class=4)
-    model = dsh.DSHGAN(num_bits=8, num_classes=4, image_shape=(8, 8, 1), multi_label=True, width=4)
+    model = dsh.DSHGAN(num_bits=8, num_classes=4, image_shape=(8, 8, 1), multi_label=True, network=dsh.Network(width=4))
     model.compile()
     history = model.fit(dsh.data.triplets(splits, 8), epochs=1, verbose=0).history
     assert np.isfinite(history["encoder_loss"]).all()
@@ -114,7 +119,7 @@ def test_many_labels_an_image_train(digits):
 def test_saved_model_gives_the_same_codes_and_goes_on_with_both_optimizers(tmp_path, digits):
     def build():
         keras.utils.set_random_seed(1)
-        model = dsh.DSHGAN(num_bits=12, num_classes=10, image_shape=(8, 8, 1), width=4, seed=5)
+        model = dsh.DSHGAN(num_bits=12, num_classes=10, image_shape=(8, 8, 1), seed=5, network=dsh.Network(width=4))
         model.compile(objective=dsh.Objective(ramp=0.5))
         return model
 
@@ -191,47 +196,54 @@ def test_constructor_and_fit_refuse_what_does_not_fit(digits, model):
         ({"num_classes": 1}, "num_classes must be a whole number in 2..100000"),
         ({"image_shape": (8, 8)}, "image_shape must be"),
         ({"image_shape": (8, 8, 2)}, "1 .grey. or 3 .RGB. channels, got 2"),
-        ({"norm": "layer"}, "got 'layer'"),
-        ({"adversary": "none"}, "adversary must be 'classes' or 'own', got 'none'"),
-        ({"backbone": "ResNet9"}, "unknown backbone 'ResNet9'"),
+        ({"method": "unsupervised"}, "method must be one of .*, got 'unsupervised'"),
+        ({"method": "semi-supervised", "gan": False}, "gan=False is short for method='supervised'"),
+        ({"network": {"norm": "layer"}}, "norm must be .* got 'layer'"),
+        ({"network": {"adversary": "none"}}, "adversary must be 'classes' or 'own', got 'none'"),
+        ({"network": {"backbone": "ResNet9"}}, "unknown backbone 'ResNet9'"),
     ):
         with pytest.raises(ValueError, match=message):
             dsh.DSHGAN(**({"num_bits": 8, "num_classes": 10, "image_shape": (8, 8, 1)} | arguments))
-    other = dsh.DSHGAN(num_bits=8, num_classes=10, image_shape=(16, 16, 1), width=4)
+    other = dsh.DSHGAN(num_bits=8, num_classes=10, image_shape=(16, 16, 1), network=dsh.Network(width=4))
     other.compile()
     with pytest.raises(ValueError, match=r"image of shape \(8, 8, 1\), the model takes \(16, 16, 1\)"):
         other.fit(dsh.data.triplets(digits, 16), epochs=1)
+    endless = dsh.data.triplets(digits, 16).repeat()
+    with pytest.raises(ValueError, match="set dataset.label_frequency = splits.label_frequency"):
+        model.fit(endless, epochs=1)
+    endless.label_frequency = digits.label_frequency
     with pytest.raises(ValueError, match="give steps_per_epoch"):
-        model.fit(dsh.data.triplets(digits, 16).repeat(), epochs=1)
+        model.fit(endless, epochs=1)
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 1), (28, 28, 1), (32, 32, 3), (50, 41, 3), (64, 64, 3), (3, 5, 1)])
 def test_networks_fit_small_images_of_any_size(shape):
-    model = dsh.DSHGAN(num_bits=5, num_classes=3, image_shape=shape, width=2)
+    model = dsh.DSHGAN(num_bits=5, num_classes=3, image_shape=shape, network=dsh.Network(width=2))
     assert model.generate([0, 1]).shape == (2, *shape)
     assert model.encode(np.zeros((2, *shape), np.uint8)).shape == (2, 1)
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_mixed_precision_keeps_losses_and_metrics_in_float32(digits, batch, policy):
-    model = dsh.DSHGAN(num_bits=8, num_classes=10, image_shape=(8, 8, 1), width=4, precision=policy)
+    model = dsh.DSHGAN(
+        num_bits=8, num_classes=10, image_shape=(8, 8, 1), precision=policy, network=dsh.Network(width=4)
+    )
     model.compile()
     for optimizer in (model.encoder_optimizer, model.generator_optimizer):
         assert isinstance(optimizer, keras.optimizers.LossScaleOptimizer) == (policy == "mixed_float16")
     # Convolutions compute in 16 bits; weights, streams, terms and metrics are float32.
     stem = model.encoder.get_layer("stem_conv")
     assert stem.compute_dtype == policy.removeprefix("mixed_") and stem.kernel.dtype == "float32"
-    streams, labels = model._streams_and_labels(batch, model.encoder, training=True)
-    images, noise, rows = model.synthesise(batch, training=True)
-    terms = model._encoder_terms(streams, labels)
-    anchors = model._anchors(streams["real"]["relaxed_codes"])
-    synthetic = model.encoder(images, training=True)
-    terms |= generator_terms(anchors, synthetic, images, noise, rows, model.objective, 2.0, False)
+    seen = model.hash_batch(batch, model.encoder, training=True)
+    made = model.synthesise(batch, training=True)
+    terms = encoder_terms(seen, model.task())
+    synthetic = Images(**model.encoder(made[0], training=True), labels=made[2])
+    terms |= generator_terms(model.anchors(seen.real.relaxed_codes), synthetic, made, model.objective, False)
     assert {"classification_loss", "pseudo_label_loss", "generator_diversity_loss"} <= set(terms)
     for name, term in terms.items():
         assert term.values.dtype == tf.float32, name
-    for kind in streams.values():
-        assert {value.dtype for value in kind.values()} == {tf.float32}
+    for images in seen:
+        assert {value.dtype for value in images[:3]} == {tf.float32}
     for metric in model.metrics:
         assert {variable.dtype for variable in metric.variables} <= {"float32"}, metric.name
     weights = [*model.encoder.weights, *model.generator.weights, *model.average_encoder.weights]
@@ -258,38 +270,8 @@ def test_fused_batch_normalisation_without_scale_and_offset():
     np.testing.assert_allclose(outputs, (images - images.mean((0, 1, 2))) / images.std((0, 1, 2)), atol=1e-3)
 
 
-@pytest.mark.parametrize(("multi_label", "given", "factor"), [(False, None, 1), (True, None, 0.1), (True, 0.5, 0.5)])
-def test_what_needs_synthetic_images_weighs_less_with_several_labels(multi_label, given, factor):
-    objective = dsh.Objective(synthetic_weight=given)
-    codes = {"relaxed_codes": np.zeros((4, 8), np.float32), "class_logits": np.zeros((4, 3), np.float32)}
-    kind = codes | {"adversary_logits": np.zeros(4, np.float32)}
-    half = {name: value[:2] for name, value in kind.items()}
-    rows = {"real": np.eye(4, 3, dtype=np.float32), "synthetic": np.eye(2, 3, dtype=np.float32)}
-    terms = encoder_terms({"real": kind, "synthetic": half}, rows, objective, 1.0, 2.0, multi_label)
-    assert terms["triplet_loss"].weight == pytest.approx(0.1 * factor)
-    assert terms["adversary_loss"].weight == pytest.approx(factor)
-    assert terms["synthetic_classification_loss"].weight == pytest.approx(0.3 * factor)
-    assert terms["classification_loss"].weight == 1
-
-
-@pytest.mark.parametrize(("by_knowledge", "credit"), [(True, 0.75), (False, 1.0)])
-def test_synthetic_images_teach_by_the_share_of_unlabelled_images_that_are_known(by_knowledge, credit):
-    objective = dsh.Objective(by_knowledge=by_knowledge)
-    logits = np.zeros((4, 3), np.float32)
-    kind = {"relaxed_codes": np.zeros((4, 8), np.float32), "class_logits": logits, "adversary_logits": logits[:, 0]}
-    rows = {"real": np.eye(4, 3, dtype=np.float32), "synthetic": np.eye(2, 3, dtype=np.float32)}
-    rows |= {"unlabeled": np.eye(4, 3, dtype=np.float32), "frequency": np.full((4, 3), 1 / 3, np.float32)}
-    rows["unlabeled_known"] = np.repeat([[1.0], [1.0], [0.0], [1.0]], 3, axis=1).astype(np.float32)
-    half = {name: value[:2] for name, value in kind.items()}
-    streams = {"real": kind, "unlabeled": kind, "synthetic": half}
-    terms = encoder_terms(streams, rows, objective, 0.5, 2.0, False)
-    assert float(terms["triplet_loss"].weight) == pytest.approx(0.1 * 0.5 * credit)
-    assert float(terms["synthetic_classification_loss"].weight) == pytest.approx(0.3 * 0.5 * credit)
-    assert terms["adversary_loss"].weight == 1 and terms["pseudo_label_loss"].weight == 0.5
-
-
 def test_frozen_statistics_record_nothing(digits):
-    model = dsh.DSHGAN(num_bits=8, num_classes=10, image_shape=(8, 8, 1), width=4)
+    model = dsh.DSHGAN(num_bits=8, num_classes=10, image_shape=(8, 8, 1), network=dsh.Network(width=4))
     images = tf.random.normal((16, 8, 8, 1))
     before = values(model.encoder.variables)
     with frozen_statistics(model.encoder):
@@ -301,7 +283,7 @@ def test_frozen_statistics_record_nothing(digits):
 
 
 def test_augmentation_is_differentiable_and_keeps_constant_pictures():
-    from dshgan_tf.augmentation import NUM_DRAWS, augment
+    from dshgan_tf.images.augmentation import NUM_DRAWS, augment
 
     draws = tf.random.uniform((6, NUM_DRAWS))
     flat = tf.fill((6, 8, 8, 3), 0.25)
@@ -322,7 +304,7 @@ def test_augmentation_is_differentiable_and_keeps_constant_pictures():
 
 
 def test_photographs_stay_sharp():
-    from dshgan_tf.augmentation import NUM_DRAWS, augment
+    from dshgan_tf.images.augmentation import NUM_DRAWS, augment
 
     images = np.random.default_rng(0).uniform(-1, 1, (64, 16, 16, 3)).astype(np.float32)
     draws = np.random.default_rng(1).random((64, NUM_DRAWS)).astype(np.float32)
@@ -339,7 +321,7 @@ def test_objective_refuses_values_out_of_range():
 
 
 def test_a_second_fit_goes_on_in_the_schedule(digits):
-    model = dsh.DSHGAN(num_bits=8, num_classes=10, image_shape=(8, 8, 1), width=4, gan=False)
+    model = dsh.DSHGAN(num_bits=8, num_classes=10, image_shape=(8, 8, 1), gan=False, network=dsh.Network(width=4))
     model.compile()
     data = dsh.data.triplets(digits, 16)
     model.fit(data, epochs=1, steps_per_epoch=4, verbose=0)
@@ -349,7 +331,9 @@ def test_a_second_fit_goes_on_in_the_schedule(digits):
 
 
 def test_precision_is_kept_in_the_file(tmp_path):
-    model = dsh.DSHGAN(num_bits=8, num_classes=10, image_shape=(8, 8, 1), width=4, precision="mixed_bfloat16")
+    model = dsh.DSHGAN(
+        num_bits=8, num_classes=10, image_shape=(8, 8, 1), precision="mixed_bfloat16", network=dsh.Network(width=4)
+    )
     model.compile()
     model.save(tmp_path / "model.keras")
     loaded = dsh.load_model(tmp_path / "model.keras")
@@ -366,7 +350,7 @@ def test_testing_does_not_move_the_training_noise(digits, model):
 
 
 def test_strong_augmentation_by_hand():
-    from dshgan_tf.augmentation import NUM_DRAWS, cut, recolour
+    from dshgan_tf.images.augmentation import NUM_DRAWS, cut, recolour
 
     images = np.random.default_rng(0).uniform(64, 191, (1, 8, 8, 3)).astype(np.float32)
     draws = np.full((1, NUM_DRAWS), 0.5, np.float32)
@@ -388,18 +372,21 @@ def test_strong_augmentation_by_hand():
 
 def test_the_teacher_is_the_averaged_encoder_in_any_precision(digits):
     for precision, tolerance in (("float32", 1e-6), ("mixed_bfloat16", 0.1)):
-        model = dsh.DSHGAN(num_bits=8, num_classes=10, image_shape=(8, 8, 1), width=8, precision=precision)
+        model = dsh.DSHGAN(
+            num_bits=8, num_classes=10, image_shape=(8, 8, 1), precision=precision, network=dsh.Network(width=8)
+        )
         for weight in model.average_encoder.weights:  # another than the one that trains
             weight.assign(weight * 1.1)
         images = digits.query.images[:20].astype(np.float32)
         expected = model.average_encoder(images, training=False)["class_logits"].numpy()
-        np.testing.assert_allclose(model._teach(images)["class_logits"], expected, atol=tolerance)
+        np.testing.assert_allclose(model.teach(images)["class_logits"], expected, atol=tolerance)
         assert np.abs(model.encoder(images, training=False)["class_logits"].numpy() - expected).max() > tolerance
 
 
 def test_weight_decay_by_hand():
     weight = keras.Variable(np.ones(3, np.float32))
-    optimizer = default_encoder_optimizer(learning_rate=0.1, weight_decay=0.5)  # warms up over 5% of 1,000 updates
+    optimization = dsh.Optimization(encoder_learning_rate=0.1, weight_decay=0.5)
+    optimizer = recipe_encoder_optimizer(optimization).optimizer  # warms up over 5% of 1,000 updates
     optimizer.build([weight])
     optimizer.apply([keras.ops.zeros(3)], [weight])
     np.testing.assert_allclose(weight.numpy(), 1 - 0.5 * 0.1 / 50, rtol=1e-6)
@@ -407,7 +394,7 @@ def test_weight_decay_by_hand():
 
 @pytest.mark.parametrize("asked", [False, True])
 def test_labelled_images_are_cut_where_that_is_asked(batch, asked):
-    model = dsh.DSHGAN(num_bits=8, num_classes=10, image_shape=(8, 8, 1), width=4, gan=False)
+    model = dsh.DSHGAN(num_bits=8, num_classes=10, image_shape=(8, 8, 1), gan=False, network=dsh.Network(width=4))
     model.compile(objective=dsh.Objective(cut_labeled=asked))
     seen = []
 
@@ -415,18 +402,20 @@ def test_labelled_images_are_cut_where_that_is_asked(batch, asked):
         seen.append(np.array(images))
         return model.encoder(images, training=training)
 
-    model._streams_and_labels(batch | {"image": np.ones_like(batch["image"])}, encoder, training=True)
+    model.hash_batch(batch | {"image": np.ones_like(batch["image"])}, encoder, training=True)
     assert (seen[0] == 1).all() != asked
     assert np.isin(np.round(seen[0], 3), (1, 127.5)).all()  # the colours stay, a hole is grey
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Keras only warns, and loads what fits
 def test_a_file_with_another_encoder_is_refused(tmp_path, monkeypatch):
-    from dshgan_tf import networks
+    from dshgan_tf.models import hash_encoder
 
-    trunk = networks.small_trunk
-    monkeypatch.setattr(networks, "small_trunk", lambda x, width, norm: keras.layers.Dense(6)(trunk(x, width, norm)))
-    other = dsh.DSHGAN(num_bits=6, num_classes=10, image_shape=(8, 8, 1), width=3, gan=False)
+    trunk = hash_encoder.small_trunk
+    monkeypatch.setattr(
+        hash_encoder, "small_trunk", lambda x, width, norm: keras.layers.Dense(6)(trunk(x, width, norm))
+    )
+    other = dsh.DSHGAN(num_bits=6, num_classes=10, image_shape=(8, 8, 1), gan=False, network=dsh.Network(width=3))
     other.compile()
     other.save(tmp_path / "other.keras")
     monkeypatch.undo()

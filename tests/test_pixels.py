@@ -7,11 +7,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from dshgan_tf.export.held_out import HeldOut
+from dshgan_tf.export.tflite import export_tflite
 from PIL import Image
 
 import dshgan_tf as dsh
-from export.held_out import HeldOut
-from export.tflite import export_tflite
 
 
 def codes_of(streams):
@@ -22,7 +22,7 @@ def codes_of(streams):
 def whole(digits):
     """An encoder of random weights whose codes are spread: every bit is on for half of the images."""
     keras.utils.set_random_seed(5)
-    model = dsh.DSHGAN(num_bits=12, num_classes=10, image_shape=(8, 8, 1), width=8)
+    model = dsh.DSHGAN(num_bits=12, num_classes=10, image_shape=(8, 8, 1), network=dsh.Network(width=8))
     model.compile()
     relaxed = model.predict_streams(digits.query.images)["relaxed_codes"].astype(np.float64)
     bias = model.average_encoder.get_layer("hash").bias
@@ -102,7 +102,9 @@ def test_advice_fits_the_mistake(whole, digits, tmp_path):
 
 
 def new_model(**options):
-    return dsh.DSHGAN(num_bits=8, num_classes=10, image_shape=(8, 8, 1), width=4, noise_dim=4, **options)
+    return dsh.DSHGAN(
+        num_bits=8, num_classes=10, image_shape=(8, 8, 1), **options, network=dsh.Network(width=4, noise_dim=4)
+    )
 
 
 def test_compile_as_in_keras():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dshgan_tf import preprocessing
+from dshgan_tf.images import preprocessing
 
 
 def test_pixels_are_rounded_and_clipped():

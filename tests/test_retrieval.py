@@ -12,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
-from dshgan_tf import counting, pairs, ranking, retrieval
+from dshgan_tf import retrieval
 from dshgan_tf.codes import pack
+from dshgan_tf.retrieval import counting, evaluation, ranking
+from dshgan_tf.retrieval import database as database_module
 
 ORDERED = ("map", "map_at_k", "precision_at_k", "recall_at_k", "ndcg_at_k", "acg_at_k")
 
@@ -318,7 +320,7 @@ def large_problem(multi_label: bool):
 @pytest.mark.parametrize("ties", ["expected", "index"])
 def test_streaming_is_equal_to_the_last_bit(monkeypatch, multi_label, ties):
     query_codes, query_labels, codes, labels = large_problem(multi_label)
-    monkeypatch.setattr(retrieval, "MAX_COUNTS", 300)  # blocks of a few queries
+    monkeypatch.setattr(evaluation, "MAX_COUNTS", 300)  # blocks of a few queries
     whole = retrieval.evaluate(query_codes, query_labels, codes, labels, 20, 700, ties, cutoffs=(10,))
     cuts = [0, 1, 1, 2500, 4999, 5000]  # an empty part among them
     code_parts = [codes[a:b] for a, b in itertools.pairwise(cuts)]
@@ -326,7 +328,7 @@ def test_streaming_is_equal_to_the_last_bit(monkeypatch, multi_label, ties):
     arguments = (20, 700, ties)
     assert retrieval.evaluate(query_codes, query_labels, code_parts, label_parts, *arguments, cutoffs=(10,)) == whole
     assert retrieval.evaluate(query_codes, query_labels, code_parts, labels, *arguments, cutoffs=(10,)) == whole
-    monkeypatch.setattr(pairs, "PART_BYTES", 4096)
+    monkeypatch.setattr(database_module, "PART_BYTES", 4096)
     assert retrieval.evaluate(query_codes, query_labels, codes, labels, *arguments, cutoffs=(10,)) == whole
     if ties == "expected":
         streams = (iter(code_parts), iter(label_parts))
@@ -347,7 +349,7 @@ def test_threads_and_block_size_change_nothing(monkeypatch, multi_label, ties):
     first = retrieval.evaluate(*problem, 20, 700, ties)
     monkeypatch.setattr(counting, "SMALL", 0)
     assert retrieval.evaluate(*problem, 20, 700, ties) == first
-    monkeypatch.setattr(retrieval, "MAX_COUNTS", 1)
+    monkeypatch.setattr(evaluation, "MAX_COUNTS", 1)
     assert numbers(retrieval.evaluate(*problem, 20, 700, ties)) == pytest.approx(numbers(first), rel=1e-14)
 
 
@@ -431,7 +433,7 @@ import sys, types, importlib.util
 package = types.ModuleType("dshgan_tf")
 package.__path__ = list(importlib.util.find_spec("dshgan_tf").submodule_search_locations)
 sys.modules["dshgan_tf"] = package
-import dshgan_tf.retrieval, dshgan_tf.search.hamming_index, dshgan_tf.code_statistics
+import dshgan_tf.retrieval, dshgan_tf.search.hamming_index, dshgan_tf.retrieval.code_statistics
 print(sorted({"tensorflow", "keras", "numba", "faiss", "sklearn", "matplotlib"} & set(sys.modules)))
 """
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

@@ -15,6 +15,7 @@ from pathlib import Path
 import grpc
 import numpy as np
 import pytest
+from dshgan_tf.export.serving.client import HashingClient, RejectedError, UnavailableError
 from google.protobuf import text_format
 from PIL import Image
 from protocol_server import ProtocolServer
@@ -29,7 +30,6 @@ from test_decoding import jpeg_header, png_header
 
 import dshgan_tf as dsh
 from dshgan_tf.commands.main import main
-from export.serving.client import HashingClient, RejectedError, UnavailableError
 
 KIT = Path(__file__).parent.parent / "export" / "serving"
 
@@ -130,7 +130,7 @@ def test_wrong_shapes_are_rejected_with_a_reason(client, pixels):
 
 
 def test_large_files_go_in_several_requests(client, pixels, expected, monkeypatch):
-    from export.serving import client as module
+    from dshgan_tf.export.serving import client as module
 
     sent, predict = [], client._transport.predict
     monkeypatch.setattr(module, "REQUEST_BYTES", 600)

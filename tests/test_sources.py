@@ -12,13 +12,15 @@ import numpy as np
 import pyarrow
 import pytest
 import tensorflow_datasets as tfds
+from dshgan_tf.training.presets import PRESETS
+from dshgan_tf.training.runner import train_and_evaluate
 from PIL import Image
 from pyarrow import parquet
 from test_fuzz import damaged, try_all
 
 import dshgan_tf as dsh
 from dshgan_tf.commands.main import main
-from dshgan_tf.data import PROTOCOLS, Protocol, splits_of_run
+from dshgan_tf.data import PROTOCOLS, Protocol
 from dshgan_tf.data.folder import list_folder
 from dshgan_tf.data.listing import Listing
 from dshgan_tf.data.nuswide import list_nuswide
@@ -26,8 +28,7 @@ from dshgan_tf.data.pictures import decode, find_shape
 from dshgan_tf.data.sources import read
 from dshgan_tf.data.table import list_table
 from dshgan_tf.data.tfds import _labels
-from training.presets import PRESETS
-from training.runner import train_and_evaluate
+from dshgan_tf.run import Run
 
 
 @pytest.fixture(autouse=True)
@@ -225,7 +226,7 @@ def contents(image):
 @pytest.mark.parametrize("several", [False, True])
 def test_any_data_set_of_tfds(tmp_path, several):
     write_tfds(tmp_path / "tfds", [contents(picture(i)) for i in range(30)], several)
-    fields = {"data_dir": str(tmp_path / "tfds"), "image_field": "picture", "label_field": "kind"}
+    fields = {"data_dir": str(tmp_path / "tfds"), "fields": ("picture", "kind")}
     source = read("tfds:own", **fields)
     numbers = source.images[:, 0, 0, 0].astype(int)
     np.testing.assert_array_equal(numbers, [*range(1, 30, 2), *range(0, 30, 2)])  # test, then train
@@ -242,7 +243,7 @@ def test_any_data_set_of_tfds(tmp_path, several):
     with pytest.raises(ValueError, match="no field 'image'; give one of kind, picture, weight as image_field"):
         read("tfds:own", fields["data_dir"])
     with pytest.raises(ValueError, match="'weight' holds no classes"):
-        read("tfds:own", **(fields | {"label_field": "weight"}))
+        read("tfds:own", **(fields | {"fields": ("picture", "weight")}))
     with pytest.raises(ValueError, match="cannot read data set 'nothing' of TFDS: Dataset nothing not found"):
         read("tfds:nothing", fields["data_dir"])
 
@@ -283,7 +284,7 @@ def test_ten_kinds_of_broken_files_are_named_once_and_the_run_finishes(form, tmp
     # The paper's numbers are for 2,100 queries: here 4 concepts of 201 images.
     monkeypatch.setitem(PROTOCOLS, "nuswide-21", Protocol("nuswide-21", queries_per_class=5, labels_per_class=10))
     flags, broken = with_broken(form, tmp_path / "data")
-    sizes = {"num_bits": 8, "width": 4, "steps": 4, "steps_per_epoch": 2, "batch_size": 16}
+    sizes = {"num_bits": 8, "network": dsh.Network(width=4), "steps": 4, "steps_per_epoch": 2, "batch_size": 16}
     preset = {"csv": "table", "parquet": "table"}.get(form, form)
     config = dataclasses.replace(PRESETS[preset], **sizes, **flags)
     results = train_and_evaluate(config, tmp_path / "run", verbose=2)
@@ -292,7 +293,7 @@ def test_ten_kinds_of_broken_files_are_named_once_and_the_run_finishes(form, tmp
     assert sorted(json.loads((tmp_path / "run" / "splits.json").read_text())["skipped"]) == sorted(broken)
     assert results["protocol"] == {"nuswide": "nuswide-21"}.get(form, preset)
     # The split is read back from the files.
-    splits = splits_of_run(tmp_path / "run")
+    splits = Run(tmp_path / "run").splits()
     assert len(splits.query) == results["metrics"]["num_queries"] and len(splits.query) + len(splits.database) >= 178
 
 

@@ -26,8 +26,8 @@ def test_the_rivals_of_a_budget_share_all_but_the_method():
     default, rival, baseline = (
         read_config([*rows[f"{method}_50"], "--workdir", "run"])[0] for method in ("default", "no_synthetic", "no_gan")
     )
-    assert default.gan and default.synthetic and rival.gan and not rival.synthetic and not baseline.gan
-    for field in ("labels_per_class", "steps", "batch_size", "precision", "width", "encoder_learning_rate"):
+    assert [config.method for config in (default, rival, baseline)] == ["dsh-gan", "semi-supervised", "supervised"]
+    for field in ("labels_per_class", "steps", "batch_size", "precision", "network", "optimization"):
         assert getattr(default, field) == getattr(rival, field) == getattr(baseline, field)
     assert default.labels_per_class == 50 and default.steps == 1000
 
@@ -41,7 +41,7 @@ def test_a_run_of_an_older_recipe_is_not_taken_for_the_row(tmp_path):
     (tmp_path / "results.json").write_text("{}")
     assert is_done(row, 3, tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
-    del config["objective"]["by_knowledge"]  # a field that its version had not
+    del config["objective"]["scale_by_confidence"]  # a field that its version had not
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(SystemExit, match="other settings"):
         is_done(row, 3, tmp_path)

@@ -17,14 +17,21 @@ import zipfile
 import h5py
 import numpy as np
 import pytest
+from dshgan_tf.training.checkpoints import find_checkpoints
+from dshgan_tf.training.presets import PRESETS
 
-from training.checkpoints import find_checkpoints
-from training.presets import PRESETS
+from dshgan_tf.config import Network
 
 COMMAND = 'from dshgan_tf.commands.main import main; import sys; sys.exit(main(["train", *sys.argv[1:]]))'
 KILLS = int(os.environ.get("DSHGAN_KILLS", "3"))
 CONFIG = dataclasses.replace(
-    PRESETS["smoke"], num_bits=8, width=4, steps=240, steps_per_epoch=24, batch_size=16, deterministic=True
+    PRESETS["smoke"],
+    num_bits=8,
+    steps=240,
+    steps_per_epoch=24,
+    batch_size=16,
+    deterministic=True,
+    network=Network(width=4),
 )
 
 

@@ -53,7 +53,7 @@ def test_an_error_of_ours_keeps_its_traceback(monkeypatch, tmp_path):
     def broken(path):
         raise ValueError("a fault of ours")  # no InputError
 
-    monkeypatch.setattr("training.evaluate.require_finished", broken)
+    monkeypatch.setattr("dshgan_tf.run.Run.require_finished", broken)
     with pytest.raises(ValueError, match="a fault of ours"):
         main.main(["evaluate", str(tmp_path)])
 

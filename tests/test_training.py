@@ -9,15 +9,17 @@ import sys
 
 import numpy as np
 import pytest
+from dshgan_tf.training.checkpoints import find_checkpoints, load_newest
+from dshgan_tf.training.presets import PRESETS
+from dshgan_tf.training.runner import train_and_evaluate
 
 import dshgan_tf as dsh
 from dshgan_tf.commands.main import main
 from dshgan_tf.commands.train import read_config
-from training.checkpoints import find_checkpoints, load_newest
-from training.presets import PRESETS
-from training.runner import train_and_evaluate
 
-TINY = dataclasses.replace(PRESETS["smoke"], num_bits=8, width=4, steps=6, steps_per_epoch=2, batch_size=16)
+TINY = dataclasses.replace(
+    PRESETS["smoke"], num_bits=8, steps=6, steps_per_epoch=2, batch_size=16, network=dsh.Network(width=4)
+)
 METRICS = {"map", "map_at_k", "precision_at_k", "precision_radius_2", "recall_radius_2", "accuracy"}
 
 
@@ -25,7 +27,7 @@ METRICS = {"map", "map_at_k", "precision_at_k", "precision_radius_2", "recall_ra
 def workdirs(tmp_path_factory):
     root = tmp_path_factory.mktemp("runs")
     for name, gan in (("gan", True), ("no_gan", False)):
-        train_and_evaluate(dataclasses.replace(TINY, gan=gan), root / name, verbose=0)
+        train_and_evaluate(dataclasses.replace(TINY, method="dsh-gan" if gan else "supervised"), root / name, verbose=0)
     return root
 
 
@@ -79,12 +81,15 @@ def test_two_logical_devices_from_the_command_line(tmp_path):
 def test_every_field_is_a_flag():
     config, workdir = read_config(
         ["cifar10", "--workdir", "w", "--num-bits", "24", "--labels-per-class", "10", "--seed", "3", "--no-gan"]
-        + ["--deterministic", "--protocol", "cifar10-1", "--no-synthetic", "--ramp", "0.5", "--margin", "2"]
+        + ["--deterministic", "--protocol", "cifar10-1", "--ramp", "0.5", "--margin", "2"]
     )
     assert str(workdir) == "w" and config.dataset == "cifar10"
-    assert (config.num_bits, config.labels_per_class, config.seed, config.gan) == (24, 10, 3, False)
-    assert config.deterministic and config.protocol == "cifar10-1" and not config.synthetic
+    assert (config.num_bits, config.labels_per_class, config.seed, config.method) == (24, 10, 3, "supervised")
+    assert config.deterministic and config.protocol == "cifar10-1"
     assert config.objective.ramp == 0.5 and config.objective.margin == 2.0
+    assert read_config(["digits", "--workdir", "w", "--no-synthetic"])[0].method == "semi-supervised"
+    with pytest.raises(ValueError, match="give one of --method, --no-gan and --no-synthetic"):
+        read_config(["digits", "--workdir", "w", "--no-synthetic", "--no-gan"])
 
 
 def test_presets_are_the_default_recipe_or_the_papers():
@@ -99,7 +104,7 @@ def test_presets_are_the_default_recipe_or_the_papers():
         (["--workdir", "w"], "give DATA as the first word"),
         (["digits"], "give --workdir"),
         (["imagenet", "--workdir", "w"], "cannot train on 'imagenet'"),
-        (["digits", "--workdir", "w", "--num-bits", "0"], "num_bits must be at least 1, got 0"),
+        (["digits", "--workdir", "w", "--num-bits", "0"], "num_bits must be greater than or equal to 1, got 0"),
         (["digits", "--workdir", "w", "--steps", "150"], "take 200"),
         (["--config", "missing.json", "--workdir", "w"], "cannot read config missing.json"),
     ],
@@ -124,12 +129,15 @@ def test_configs_survive_json_and_refuse_what_is_wrong(tmp_path):
     good = json.loads(path.read_text())
     for change, message in (
         ({"bits": 3}, "unknown field 'bits'"),
-        ({"num_bits": "32"}, "field 'num_bits'"),
-        ({"gan": 1}, "field 'gan'"),
-        ({"precision": "int8"}, "field 'precision'"),
-        ({"objective": {"ramp": True}}, "field 'ramp'"),
-        ({"objective": {"ramp": 7}}, "ramp is a share"),
-        ({"objective": 3}, "config.json: objective must be a JSON object"),
+        ({"num_bits": "32"}, "num_bits must be a valid integer, got '32'"),
+        ({"steps": 2400.0}, "steps must be a valid integer, got 2400.0"),
+        ({"unlabeled": 1}, "unlabeled must be a valid boolean, got 1"),
+        ({"precision": "int8"}, "precision must be 'float32', .* got 'int8'"),
+        ({"objective": {"ramp": True}}, "objective.ramp must be a valid number, got True"),
+        ({"objective": {"ramp": 7}}, "objective.ramp must be less than or equal to 1, got 7"),
+        ({"objective": {"ramps": 0.5}}, "unknown field 'objective.ramps'"),
+        ({"objective": 3}, "config.json: objective must be .* got 3"),
+        ({"network": {"adversary": "classes"}}, "this objective needs a network with adversary='own'"),
     ):
         path.write_text(json.dumps(good | change))
         with pytest.raises(ValueError, match=message):

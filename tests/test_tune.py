@@ -10,9 +10,9 @@ import time
 
 import keras
 import pytest
+from dshgan_tf.training.runner import build
 
 import dshgan_tf as dsh
-from training.runner import build
 
 SMALL = ["--labels-per-class", "5", "--steps", "4", "--steps-per-epoch", "2", "--width", "4", "--num-bits", "8"]
 COMMAND = 'import sys; from dshgan_tf.commands.main import main; sys.exit(main(["tune", *sys.argv[1:]]))'
@@ -60,7 +60,8 @@ def test_a_killed_search_goes_on_and_says_whether_it_improved(tmp_path):
     assert ("improved on the start: val_map" in printed) == improved
     assert ("no trial improved on the start" in printed) == (not improved)
     config = dsh.RunConfig.load(workdir / "best.json")
-    assert config.encoder_learning_rate == best["encoder_learning_rate"] and config.steps == 4 and not config.gan
+    assert config.optimization.encoder_learning_rate == best["encoder_learning_rate"]
+    assert config.steps == 4 and config.method == "supervised"
     assert list((workdir / "tensorboard").rglob("events*"))
 
     other = start(workdir, "--trials", "3")  # with the GAN: another search
@@ -70,7 +71,7 @@ def test_a_killed_search_goes_on_and_says_whether_it_improved(tmp_path):
 
 def test_a_trial_has_its_precision_whatever_policy_is_set(digits):
     keras.config.set_dtype_policy("float32")  # as keras-tuner leaves it before every trial
-    config = dsh.RunConfig(labels_per_class=5, width=4, num_bits=8, precision="mixed_bfloat16")
+    config = dsh.RunConfig(labels_per_class=5, num_bits=8, precision="mixed_bfloat16", network=dsh.Network(width=4))
     assert build(config, digits).encoder.get_layer("stem_conv").compute_dtype == "bfloat16"
 
 

@@ -7,13 +7,15 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from dshgan_tf.training.health import health
+from dshgan_tf.training.presets import PRESETS
 
 import dshgan_tf as dsh
+from dshgan_tf.callbacks import StopOnNonFinite, WatchTheGan
+from dshgan_tf.callbacks.watch_the_gan import diagnose
 from dshgan_tf.commands.main import main
 from dshgan_tf.errors import NotFinite
 from dshgan_tf.metrics import sample_diversity
-from dshgan_tf.watchdogs import StopOnNonFinite, WatchTheGan, diagnose, health
-from training.presets import PRESETS
 
 
 def broken_batches(splits, at):
@@ -23,7 +25,9 @@ def broken_batches(splits, at):
         nan = tf.where(tf.equal(i, at), np.nan, 0.0)
         return {**batch, "unlabeled_image": batch["unlabeled_image"] + tf.cast(nan, tf.float32)}
 
-    return dsh.data.triplets(splits, 16, seed=3).enumerate().map(break_one)
+    batches = dsh.data.triplets(splits, 16, seed=3).enumerate().map(break_one)
+    batches.label_frequency = splits.label_frequency
+    return batches
 
 
 def test_training_stops_at_the_step_that_is_not_finite_and_names_its_images(digits, model, tmp_path):
@@ -43,8 +47,10 @@ def test_training_stops_at_the_step_that_is_not_finite_and_names_its_images(digi
 def test_a_skipped_update_leaves_nothing_behind(digits):
     def build():
         keras.utils.set_random_seed(1)
-        model = dsh.DSHGAN(num_bits=12, num_classes=10, image_shape=digits.image_shape, width=4, noise_dim=8)
-        model.compile(objective=dsh.Objective(ema_decay=0.0), skip_non_finite=True)
+        model = dsh.DSHGAN(
+            num_bits=12, num_classes=10, image_shape=digits.image_shape, network=dsh.Network(width=4, noise_dim=8)
+        )
+        model.compile(objective=dsh.Objective(ema_decay=0.0), optimization=dsh.Optimization(non_finite="skip"))
         return model
 
     model = build()
@@ -65,8 +71,10 @@ def test_sound_updates_are_the_same_with_and_without_skipping(digits):
     models = []
     for skip in (False, True):
         keras.utils.set_random_seed(1)
-        model = dsh.DSHGAN(num_bits=12, num_classes=10, image_shape=digits.image_shape, width=4, noise_dim=8)
-        model.compile(skip_non_finite=skip)
+        model = dsh.DSHGAN(
+            num_bits=12, num_classes=10, image_shape=digits.image_shape, network=dsh.Network(width=4, noise_dim=8)
+        )
+        model.compile(optimization=dsh.Optimization(non_finite="skip" if skip else "stop"))
         model.fit(dsh.data.triplets(digits, 16, seed=3), epochs=1, steps_per_epoch=3, verbose=0)
         models.append(model)
     for a, b in zip(models[0].encoder.weights, models[1].encoder.weights, strict=True):
@@ -95,7 +103,7 @@ def test_collapse_and_saturation_are_said_once(digits, model, capsys):
     # A generator whose first layer does not see the noise makes one picture a label set.
     start = model.generator.get_layer("start")
     kernel = start.kernel.numpy()
-    kernel[: model.noise_dim] = 0
+    kernel[: model.generator.noise_dim] = 0
     start.kernel.assign(kernel)
     frozen = keras.optimizers.SGD(1e-12)
     model.compile(generator_optimizer=frozen, objective=dsh.Objective(augment=False))
@@ -118,5 +126,5 @@ def test_health_names_the_epochs(tmp_path):
 def test_every_seed_is_its_own(tmp_path):
     config = dataclasses.replace(PRESETS["smoke"], seed=4, order_seed=9)
     assert config.seeds == {"split": 4, "order": 9, "weights": 4, "noise": 4}
-    with pytest.raises(ValueError, match="noise_seed must lie in 0"):
+    with pytest.raises(ValueError, match="noise_seed must be greater than or equal to 0, got -1"):
         dataclasses.replace(config, noise_seed=-1)

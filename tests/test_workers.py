@@ -11,10 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from training.checkpoints import find_checkpoints
-from training.devices import prepare_devices
-from training.presets import PRESETS
+from dshgan_tf.training.checkpoints import find_checkpoints
+from dshgan_tf.training.devices import prepare_devices
+from dshgan_tf.training.presets import PRESETS
 
 WORKER = Path(__file__).parent / "worker.py"
 COMMAND = 'from dshgan_tf.commands.main import main; import sys; sys.exit(main(["train", *sys.argv[1:]]))'

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -15,6 +14,7 @@ from dshgan_tf.codes import pack
 from dshgan_tf.data import Splits
 from dshgan_tf.errors import InputError
 from dshgan_tf.files import write_json
+from dshgan_tf.run import Run
 
 Hasher = Callable[[np.ndarray], np.ndarray]  # features (N, F) float32 -> bits (N, K)
 
@@ -102,7 +102,7 @@ HASHERS = {"LSH": fit_lsh, "ITQ": fit_itq, "spectral hashing": fit_spectral}
 CLASS_AS_CODE = "class as code"
 
 
-def evaluate_baselines(model: dsh.DSHGAN, splits: Splits, workdir: Path) -> dict[str, dict[str, Any]]:
+def evaluate_baselines(model: dsh.DSHGAN, splits: Splits, run: Run) -> dict[str, dict[str, Any]]:
     """Evaluate all baselines, learnt from the run's training images; write `baselines.json`.
 
     Hashers learn from labelled and unlabelled training images, without labels. Features are those that the trained
@@ -112,7 +112,7 @@ def evaluate_baselines(model: dsh.DSHGAN, splits: Splits, workdir: Path) -> dict
     Args:
         model: the trained model of the run.
         splits: its data.
-        workdir: folder of the run.
+        run: its folder.
 
     Returns:
         Name -> `num_bits`, `uses_model` and `metrics` of `retrieval.evaluate`. With more bits than features there is
@@ -133,7 +133,7 @@ def evaluate_baselines(model: dsh.DSHGAN, splits: Splits, workdir: Path) -> dict
         rows[f"{name}, {of}"] = _row(codes, splits, model.num_bits, uses_model=of == "trunk")
     codes = [pack(_class_bits(model, images)) for images in (splits.query.images, splits.database.images)]
     rows[f"{CLASS_AS_CODE} ({model.num_classes} bits)"] = _row(codes, splits, model.num_classes, uses_model=True)
-    write_json(workdir / "baselines.json", rows)
+    write_json(run.path("baselines"), rows)
     return rows
 
 

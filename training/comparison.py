@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from dshgan_tf.training.presets import PUBLISHED
 
 from dshgan_tf.config import Objective, RunConfig
 from dshgan_tf.errors import InputError
-from training.presets import PUBLISHED
+from dshgan_tf.run import Run
 
 WITHOUT_GAN, WITH_GAN, NO_SYNTHETIC, PAPER = "without GAN", "with GAN", "no synthetic images", "paper"
+METHOD_NAMES = {"dsh-gan": WITH_GAN, "semi-supervised": NO_SYNTHETIC, "supervised": WITHOUT_GAN}
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -53,7 +53,7 @@ class Entry:
         seed: of the run.
         metrics: of `retrieval.evaluate`, and `accuracy`; None where one means nothing.
         seconds: of training.
-        workdir: folder of the run.
+        run: its folder.
         shift: kind of corruption -> MAP at severity 0 to 5, or None.
         is_baseline: whether it stands beside the run and is not the run itself.
     """
@@ -63,7 +63,7 @@ class Entry:
     seed: int
     metrics: dict[str, float | None]
     seconds: float
-    workdir: Path
+    run: Run
     shift: dict[str, list[float]] | None = None
     is_baseline: bool = False
 
@@ -92,69 +92,74 @@ class Difference:
 
 
 def is_paper(results: dict[str, Any]) -> bool:
-    """Whether a run minimised the published objective; fields that its version had not are the paper's."""
-    paper = dataclasses.asdict(Objective.paper())
-    return paper | results.get("objective", dataclasses.asdict(Objective())) == paper
+    """Whether a run minimised the published objective."""
+    return results["objective"] == dataclasses.asdict(Objective.paper())
 
 
 def method_of(results: dict[str, Any]) -> str:
     """Name the method of a run: with or without GAN, the paper's, and what its objective changes."""
-    if not results["gan"]:
-        method = WITHOUT_GAN
-    else:
-        method = WITH_GAN if results["synthetic"] else NO_SYNTHETIC
-        method += "" if results.get("unlabeled", True) else ", no unlabelled images"
+    method = METHOD_NAMES[results["method"]]
+    if method != WITHOUT_GAN and not results["unlabeled"]:
+        method += ", no unlabelled images"
     if is_paper(results):
         return PAPER if method == WITH_GAN else f"{PAPER}, {method}"
     default = dataclasses.asdict(Objective())
-    objective = results.get("objective", default)
-    changes = [f"{name} {value}" for name, value in objective.items() if value != default.get(name)]
+    changes = [f"{name} {value}" for name, value in results["objective"].items() if value != default[name]]
     return ", ".join([method, *changes])
 
 
-VARIANT_FIELDS = (
-    "batch_size", "backbone", "weights", "trained_layers", "width", "norm", "encoder_learning_rate", "weight_decay",
-    "precision", "sampling", "image_size",
-)  # fmt: skip
+# Fields of a config, of its network and of its optimization that bear on every method.
+VARIANT_FIELDS = ("batch_size", "precision", "sampling", "image_size")
+VARIANT_NETWORK = ("backbone", "weights", "trained_layers", "width", "norm")
+VARIANT_OPTIMIZATION = ("encoder_learning_rate", "weight_decay")
+
+
+def _settings(config: RunConfig, *parts: str) -> dict[str, Any]:
+    """Return the fields of some parts of a config as one dictionary."""
+    return {name: value for part in parts for name, value in dataclasses.asdict(getattr(config, part)).items()}
+
+
+def _bears_on_all(config: RunConfig) -> dict[str, Any]:
+    """Return the fields that bear on every method."""
+    named = {name: getattr(config, name) for name in VARIANT_FIELDS}
+    parts = _settings(config, "network", "optimization")
+    return named | {name: parts[name] for name in (*VARIANT_NETWORK, *VARIANT_OPTIMIZATION)}
 
 
 def variant_of(config: RunConfig) -> str:
     """Say which of the fields that bear on every method are not the defaults; the paper's has a rate of its own."""
-    default = RunConfig()
-    changed = [name for name in VARIANT_FIELDS if getattr(config, name) != getattr(default, name)]
-    if config.objective == Objective.paper() and "encoder_learning_rate" in changed:
-        changed.remove("encoder_learning_rate")
-    return ", ".join(f"{name} {getattr(config, name)}" for name in changed)
+    fields, default = _bears_on_all(config), _bears_on_all(RunConfig())
+    if config.objective == Objective.paper():
+        del fields["encoder_learning_rate"]
+    return ", ".join(f"{name} {value}" for name, value in fields.items() if value != default[name])
 
 
 def departures(config: RunConfig) -> list[str]:
     """What a run changes of its method, but the objective, which `method_of` names."""
-    default = RunConfig()
-    usual = {name: getattr(default, name) for name in ("adversary", "generator_learning_rate")}
-    if config.objective == Objective.paper():
-        usual = PUBLISHED  # the encoder's rate too, which `variant_of` leaves to the method
-    if not (config.gan and config.synthetic):
-        usual = {name: value for name, value in usual.items() if name == "encoder_learning_rate"}
-    return [f"{name} {getattr(config, name)}" for name, value in usual.items() if getattr(config, name) != value]
+    is_paper = config.objective == Objective.paper()
+    usual = _settings(RunConfig(**PUBLISHED) if is_paper else RunConfig(), "network", "optimization")
+    own = _settings(config, "network", "optimization")
+    # The paper's encoder has a rate of its own, which `variant_of` leaves to the method.
+    names = ["encoder_learning_rate"] if is_paper else []
+    if config.method == "dsh-gan":
+        names += ["adversary", "generator_learning_rate"]
+    return [f"{name} {own[name]}" for name in names if own[name] != usual[name]]
 
 
-def read_entries(workdir: Path) -> list[Entry]:
+def read_entries(run: Run) -> list[Entry]:
     """Read a finished run and, where they were evaluated, its baselines and its shifted queries.
 
     Args:
-        workdir: folder of the run.
+        run: finished.
 
     Returns:
         The run first, then the baselines.
     """
-    results = json.loads((workdir / "results.json").read_text())
-    config = RunConfig.load(workdir / "config.json")
-    if is_paper(results):
-        config = dataclasses.replace(config, objective=Objective.paper())
+    results, config = run.read("results"), run.config()
     named = {field.name: results[field.name] for field in dataclasses.fields(Setting) if field.name != "variant"}
     setting = Setting(**named, variant=variant_of(config))
     method, seed = ", ".join([method_of(results), *departures(config)]), results["seed"]
-    shift = workdir / "shift.json"
+    shift = run.read("shift")["map"] if run.path("shift").exists() else None
     entries = [
         Entry(
             setting,
@@ -162,16 +167,15 @@ def read_entries(workdir: Path) -> list[Entry]:
             seed,
             results["metrics"],
             results["train_seconds"],
-            workdir,
-            json.loads(shift.read_text())["map"] if shift.exists() else None,
+            run,
+            shift,
         )
     ]
-    baselines = workdir / "baselines.json"
-    if baselines.exists():
-        for name, baseline in json.loads(baselines.read_text()).items():
+    if run.path("baselines").exists():
+        for name, baseline in run.read("baselines").items():
             # What is made from pixels is the same beside every method.
             own = f"{name} of '{method}'" if baseline["uses_model"] else name
-            entries.append(Entry(setting, own, seed, baseline["metrics"], 0.0, workdir, None, is_baseline=True))
+            entries.append(Entry(setting, own, seed, baseline["metrics"], 0.0, run, None, is_baseline=True))
     return entries
 
 
@@ -193,9 +197,9 @@ def group(entries: list[Entry]) -> dict[tuple[Setting, str], dict[int, Entry]]:
     for entry in ordered:
         seeds = groups.setdefault((entry.setting, entry.method), {})
         if entry.seed in seeds and not entry.is_baseline:
-            there = seeds[entry.seed].workdir
+            there = seeds[entry.seed].run.workdir
             raise InputError(
-                f"{there} and {entry.workdir} are the same method with the same seed ({entry.seed}); leave one out"
+                f"{there} and {entry.run.workdir} are the same method with the same seed ({entry.seed}); leave one out"
             )
         seeds.setdefault(entry.seed, entry)
     return groups

@@ -10,13 +10,13 @@ import matplotlib
 matplotlib.use("agg")
 import matplotlib.pyplot as plt
 import numpy as np
+from dshgan_tf.training.comparison import Entry, Setting, group, mean_and_deviation
+from dshgan_tf.training.plots import save_figure
+from dshgan_tf.training.tables import mean_over_kinds
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import dshgan_tf as dsh
-from training.comparison import Entry, Setting, group, mean_and_deviation
-from training.plots import save_figure
-from training.tables import mean_over_kinds
 
 COLOURS = {"with GAN": "C0", "without GAN": "C1", "no synthetic images": "C4", "paper": "C3"}
 OTHER_COLOURS = ("C2", "C5", "C6", "C7", "C8", "C9", "black", "gold", "navy", "teal")
@@ -150,6 +150,6 @@ def _colour(name: object, names: list[object]) -> str:
 
 
 def _codes(entry: Entry) -> dict[str, Any]:
-    with np.load(entry.workdir / "codes.npz") as codes:
+    with np.load(entry.run.path("codes")) as codes:
         sides = [f"{side}_{what}" for side in ("query", "database") for what in ("codes", "labels")]
         return {name: codes[name] for name in sides} | {"num_bits": entry.setting.num_bits}

@@ -47,8 +47,8 @@ def count_step_flops(model: dsh.DSHGAN, batch_size: int) -> int:
         Operations.
     """
     encoder = count_flops(model.encoder)
-    trained = batch_size * (2 if model.gan else 1)
-    taught = batch_size if model.gan and model.objective.pseudo_label_weight else 0
+    trained = batch_size * (2 if model.uses_unlabeled else 1)
+    taught = batch_size if model.uses_unlabeled and model.objective.pseudo_label_weight else 0
     synthetic = 2 * -(-batch_size // model.objective.anchor_stride) if model.generator is not None else 0
     generator = count_flops(model.generator) if synthetic else 0
     for_encoder = 3 * encoder * (trained + synthetic) + encoder * taught + generator * synthetic

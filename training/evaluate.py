@@ -2,39 +2,37 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from dshgan_tf.training.comparison import read_entries
+from dshgan_tf.training.tables import results_sheet, shift_sheet
 from rich.console import Console
 
 import dshgan_tf as dsh
-from dshgan_tf.code_statistics import code_statistics
-from dshgan_tf.config import RunConfig
-from dshgan_tf.data import Splits, splits_of_run
-from dshgan_tf.errors import InputError
+from dshgan_tf.data import Splits
 from dshgan_tf.files import atomic_path, write_json
+from dshgan_tf.retrieval.code_statistics import code_statistics
+from dshgan_tf.run import Run
 from dshgan_tf.search.calibration import calibrate
-from training.comparison import read_entries
-from training.tables import results_sheet, shift_sheet
 
 
-def evaluate_model(model: dsh.DSHGAN, splits: Splits, top_k: int | None, workdir: Path) -> dict[str, Any]:
+def evaluate_model(model: dsh.DSHGAN, splits: Splits, top_k: int | None, run: Run) -> dict[str, Any]:
     """Evaluate a model, queries against the database; write `codes.npz` and the pictures.
 
     Args:
         model: the trained model.
         splits: its data.
         top_k: cut of `map_at_k` and `precision_at_k`; None for the whole ranking.
-        workdir: folder of the run.
+        run: its folder.
 
     Returns:
         The metrics of `retrieval.evaluate`; `accuracy` of the classification stream on the queries (for many labels an
         image: the share of label decisions that are right; None for classes that training never saw); and
         `code_statistics`, a dict, of the database.
     """
-    from training.plots import draw_calibration, draw_run  # matplotlib only when pictures are drawn
+    from dshgan_tf.training.plots import draw_calibration, draw_run  # matplotlib only when pictures are drawn
 
     streams = model.predict_streams(splits.query.images)
     relaxed = model.predict_streams(splits.database.images)["relaxed_codes"]
@@ -45,18 +43,18 @@ def evaluate_model(model: dsh.DSHGAN, splits: Splits, top_k: int | None, workdir
         "database_codes": dsh.codes.pack(dsh.codes.binarise(relaxed)),
         "database_labels": splits.database.labels,
     }
-    with atomic_path(workdir / "codes.npz") as path:
+    with atomic_path(run.path("codes")) as path:
         np.savez(path, **codes, num_bits=model.num_bits, query_relaxed=query_relaxed)
     metrics = dsh.retrieval.evaluate(**codes, num_bits=model.num_bits, top_k=top_k, query_relaxed=query_relaxed)
     metrics["accuracy"] = _accuracy(streams["class_logits"], splits)
     metrics["code_statistics"] = code_statistics(codes["database_codes"], model.num_bits, relaxed)
-    draw_run(splits, workdir, codes["query_codes"], codes["database_codes"], query_relaxed)
+    draw_run(splits, run, codes["query_codes"], codes["database_codes"], query_relaxed)
     if len(splits.validation) and not splits.unseen_names:
         held_out = model.encode(splits.validation.images)
         rows = splits.multi_hot(splits.validation.labels)
         calibration = calibrate(held_out, rows, model.num_bits, splits.similar_share)
         if calibration is not None:
-            draw_calibration(calibration, splits, workdir, codes["query_codes"], codes["database_codes"])
+            draw_calibration(calibration, splits, run, codes["query_codes"], codes["database_codes"])
     return metrics
 
 
@@ -69,11 +67,11 @@ def _accuracy(class_logits: np.ndarray, splits: Splits) -> float | None:
     return float(np.mean(class_logits.argmax(axis=1) == truth.argmax(axis=1)))
 
 
-def evaluate_workdir(workdir: Path, baselines: bool = False, shift: bool = False) -> dict[str, Any]:
-    """Evaluate a finished run again, on the split that it was trained on, and write its `results.json` anew.
+def evaluate_run(run: Run, baselines: bool = False, shift: bool = False) -> dict[str, Any]:
+    """Evaluate a finished run again; rewrite the metrics of its `results.json`.
 
     Args:
-        workdir: folder of the run.
+        run: its folder.
         baselines: also evaluate the baselines on its split, into `baselines.json`.
         shift: also evaluate corrupted queries, into `shift.json`.
 
@@ -83,45 +81,37 @@ def evaluate_workdir(workdir: Path, baselines: bool = False, shift: bool = False
     Raises:
         ValueError: not a finished run, or its data changed.
     """
-    require_finished(workdir)
-    config = RunConfig.load(workdir / "config.json")
-    splits = splits_of_run(workdir)
-    model = dsh.load_model(workdir / "model.keras")
-    metrics = evaluate_model(model, splits, config.top_k, workdir)
-    results = json.loads((workdir / "results.json").read_text())
+    run.require_finished()
+    splits, model = run.splits(), run.load_model()
+    metrics = evaluate_model(model, splits, run.config().top_k, run)
+    results = run.read("results")
     results |= {name: metrics.pop(name) for name in ("k", "policy", "code_statistics")} | {"metrics": metrics}
-    write_json(workdir / "results.json", results)
+    write_json(run.path("results"), results)
     if baselines:
-        from training.baselines import evaluate_baselines
+        from dshgan_tf.training.baselines import evaluate_baselines
 
-        evaluate_baselines(model, splits, workdir)
+        evaluate_baselines(model, splits, run)
     if shift:
-        from training.shift import evaluate_shift
+        from dshgan_tf.training.shift import evaluate_shift
 
-        evaluate_shift(model, splits, workdir)
+        evaluate_shift(model, splits, run)
     return results
 
 
-def require_finished(workdir: Path) -> None:
-    """Raise a ValueError unless a folder holds a finished run."""
-    if not (workdir / "results.json").exists() or not (workdir / "model.keras").exists():
-        raise InputError(f"{workdir} holds no finished run (no results.json); run dshgan train into it first")
-
-
-def compare(workdirs: list[Path], output: Path, console: Console) -> None:
+def compare(runs: list[Run], output: Path, console: Console) -> None:
     """Show evaluated runs in one table, and write it as Markdown with the pictures of all runs.
 
     Args:
-        workdirs: folders of evaluated runs.
+        runs: evaluated.
         output: folder for `results.md` and the pictures.
         console: where the tables go.
 
     Raises:
         ValueError: two runs of one method with one seed.
     """
-    from training.comparison_plots import draw_comparison
+    from dshgan_tf.training.comparison_plots import draw_comparison
 
-    entries = [entry for workdir in workdirs for entry in read_entries(workdir)]
+    entries = [entry for run in runs for entry in read_entries(run)]
     sheets = [sheet for sheet in (results_sheet(entries), shift_sheet(entries)) if sheet is not None]
     for sheet in sheets:
         console.print(sheet.to_rich())

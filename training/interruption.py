@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import keras
-
-from training.checkpoints import Checkpoint
-from training.devices import between_processes
+from dshgan_tf.training.checkpoints import Checkpoint
+from dshgan_tf.training.devices import between_processes
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 

@@ -14,10 +14,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 import dshgan_tf as dsh
-from dshgan_tf.callbacks import write_png
 from dshgan_tf.codes import unpack
 from dshgan_tf.data import Splits
 from dshgan_tf.files import atomic_path
+from dshgan_tf.images.grid import write_png
+from dshgan_tf.run import Run
 from dshgan_tf.search.calibration import Calibration, reached
 
 RIGHT, WRONG, QUERY = "#1a9850", "#d73027", "#333333"
@@ -25,24 +26,24 @@ MAP_POINTS = 1000  # codes in the map: t-SNE's time grows with them
 
 
 def draw_run(
-    splits: Splits, workdir: Path, query_codes: np.ndarray, database_codes: np.ndarray, query_relaxed: np.ndarray
+    splits: Splits, run: Run, query_codes: np.ndarray, database_codes: np.ndarray, query_relaxed: np.ndarray
 ) -> None:
     """Write the pictures of one run to `plots/`: retrieval grid, map of codes, learning curves, and one query alone.
 
     Args:
         splits: the data of the run.
-        workdir: folder of the run.
+        run: its folder.
         query_codes: (Q, ceil(K/8)) uint8.
         database_codes: (N, ceil(K/8)) uint8.
         query_relaxed: (Q, K) float.
     """
-    plots = workdir / "plots"
+    plots = run.path("plots")
     save_figure(retrieval_grid(splits, query_codes, database_codes, query_relaxed), plots / "retrieval")
     save_figure(code_map(splits, query_codes, query_relaxed.shape[1]), plots / "code_map")
     image = splits.query.images[:1][0]
     write_png(plots / "query.png", image if image.shape[-1] == 3 else np.repeat(image, 3, axis=-1))
-    if (workdir / "metrics.csv").exists():
-        save_figure(learning_curves(workdir / "metrics.csv"), plots / "learning_curves")
+    if run.path("metrics").exists():
+        save_figure(learning_curves(run.path("metrics")), plots / "learning_curves")
 
 
 def retrieval_grid(
@@ -151,14 +152,14 @@ def code_map(splits: Splits, query_codes: np.ndarray, num_bits: int) -> Figure:
 
 
 def draw_calibration(
-    calibration: Calibration, splits: Splits, workdir: Path, query_codes: np.ndarray, database_codes: np.ndarray
+    calibration: Calibration, splits: Splits, run: Run, query_codes: np.ndarray, database_codes: np.ndarray
 ) -> None:
     """Write `plots/calibration`: precision and recall foretold by radius, and those that the queries reached.
 
     Args:
         calibration: learnt from the validation part.
         splits: the data.
-        workdir: folder of the run.
+        run: its folder.
         query_codes: (Q, ceil(K/8)) uint8.
         database_codes: (N, ceil(K/8)) uint8.
     """
@@ -179,7 +180,7 @@ def draw_calibration(
         panel.xaxis.get_major_locator().set_params(integer=True)
         panel.grid(alpha=0.3)
     axes[0].legend(fontsize=8)
-    save_figure(figure, workdir / "plots" / "calibration")
+    save_figure(figure, run.path("plots") / "calibration")
 
 
 def save_figure(figure: Figure, path: Path) -> list[Path]:

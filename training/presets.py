@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 
-from dshgan_tf.config import Objective, RunConfig
+from dshgan_tf.config import Network, Objective, Optimization, RunConfig
 
-# The published method: its adversary, and the learning rates that were best for it on digits.
-PUBLISHED = {"adversary": "own", "encoder_learning_rate": 1e-3, "generator_learning_rate": 2e-4}
+# The published method: its objective, its adversary, and the learning rates that were best for it on digits.
+PUBLISHED = {
+    "objective": Objective.paper(),
+    "network": Network(adversary="own"),
+    "optimization": Optimization(encoder_learning_rate=1e-3, generator_learning_rate=2e-4),
+}
 
 
 def _published(preset: RunConfig) -> RunConfig:
     """The same data, size and duration with the published objective."""
-    return dataclasses.replace(preset, preset=f"{preset.preset}_paper", objective=Objective.paper(), **PUBLISHED)
+    return dataclasses.replace(preset, preset=f"{preset.preset}_paper", **PUBLISHED)
 
 
 # dshgan train smoke --workdir runs/smoke

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import json
 import os
 import subprocess
 import tempfile
@@ -13,21 +12,22 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from dshgan_tf.training.checkpoints import Checkpoint, load_newest
+from dshgan_tf.training.cost import describe
+from dshgan_tf.training.devices import between_processes, is_chief, prepare_devices
+from dshgan_tf.training.evaluate import evaluate_model
+from dshgan_tf.training.health import health
+from dshgan_tf.training.interruption import Interrupted, StopOnSignal
+from dshgan_tf.training.progress import EpochSeconds, KeepMeans, MetricsFile, train_seconds, truncate_metrics
 
 import dshgan_tf as dsh
+from dshgan_tf.callbacks import RetrievalEvaluation, SampleGrid, StopOnNonFinite, WatchTheGan
 from dshgan_tf.config import RunConfig
-from dshgan_tf.data import Splits, load_splits
+from dshgan_tf.data import Splits
 from dshgan_tf.data.splits import PARTS
 from dshgan_tf.errors import InputError
 from dshgan_tf.files import atomic_path, write_json
-from dshgan_tf.optimizers import default_encoder_optimizer, default_generator_optimizer
-from dshgan_tf.watchdogs import StopOnNonFinite, WatchTheGan, health
-from training.checkpoints import Checkpoint, load_newest
-from training.cost import describe
-from training.devices import between_processes, is_chief, prepare_devices
-from training.evaluate import evaluate_model
-from training.interruption import Interrupted, StopOnSignal
-from training.progress import EpochSeconds, KeepMeans, MetricsFile, train_seconds, truncate_metrics
+from dshgan_tf.run import Run, load_data
 
 
 def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike[str], verbose: int = 1) -> dict[str, Any]:
@@ -51,39 +51,42 @@ def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike[str], verbo
         Interrupted: SIGTERM or Ctrl-C while training; what was trained is saved.
         OSError: a file cannot be written, or (ConnectionError) another worker was lost.
     """
-    workdir = Path(workdir)
-    _check_claim(workdir, config)
-    if (workdir / "results.json").exists():
-        return json.loads((workdir / "results.json").read_text())
+    run = Run(workdir)
+    _check_claim(run, config)
+    if run.path("results").exists():
+        return run.read("results")
     strategy = prepare_devices(config)
-    splits = load_splits(config)
+    splits = load_data(config)
     _batches(config, splits, 0)  # refuses what does not fit, before anything is written
     with strategy.scope():
-        model = load_newest(workdir / "checkpoints") or build(config, splits)
+        model = load_newest(run.path("checkpoints")) or build(config, splits)
     if is_chief(strategy):
-        _train(config, model, splits, workdir, verbose)
-        return _evaluate(config, model, splits, workdir)
+        _train(config, model, splits, run, verbose)
+        metrics = evaluate_model(model, splits, config.top_k, run)
+        results = _results(config, splits, metrics, run.path("metrics"))
+        write_json(run.path("results"), results)
+        return results
     with tempfile.TemporaryDirectory() as elsewhere:
-        _train(config, model, splits, Path(elsewhere), verbose=0)
+        _train(config, model, splits, Run(elsewhere), verbose=0)
     return {}
 
 
-def _train(config: RunConfig, model: dsh.DSHGAN, splits: Splits, workdir: Path, verbose: int) -> None:
+def _train(config: RunConfig, model: dsh.DSHGAN, splits: Splits, run: Run, verbose: int) -> None:
     """Train what is left to train."""
-    for half_written in workdir.rglob(".*.part*"):  # by a run that was killed
+    for half_written in run.workdir.rglob(".*.part*"):  # by a run that was killed
         half_written.unlink()
-    config.save(workdir / "config.json")
-    _write_splits(workdir, splits)
+    config.save(run.path("config"))
+    _write_splits(run, splits)
     if verbose:
         _say_what_the_data_are(splits)
-    truncate_metrics(workdir / "metrics.csv", model.steps_done // config.epoch_length)
+    truncate_metrics(run.path("metrics"), model.steps_done // config.epoch_length)
     if verbose and model.steps_done < config.steps:
         print(describe(model, config.batch_size))
     if within := model.steps_done % config.epoch_length:
-        _fit(config, model, splits, workdir, config.epoch_length - within, verbose)
+        _fit(config, model, splits, run, config.epoch_length - within, verbose)
     if model.steps_done < config.steps:
-        _fit(config, model, splits, workdir, config.epoch_length, verbose)
-    with atomic_path(workdir / "model.keras") as path:
+        _fit(config, model, splits, run, config.epoch_length, verbose)
+    with atomic_path(run.path("model")) as path:
         model.save(path)  # here, since it reads metrics that are summed over all workers, who are all here
 
 
@@ -102,10 +105,10 @@ def _say_what_the_data_are(splits: Splits) -> None:
         )
 
 
-def _fit(config: RunConfig, model: dsh.DSHGAN, splits: Splits, workdir: Path, length: int, verbose: int) -> None:
+def _fit(config: RunConfig, model: dsh.DSHGAN, splits: Splits, run: Run, length: int, verbose: int) -> None:
     """Run `fit`: to the end of the training, or to the end of an epoch of which `length` steps are left."""
     epoch = model.steps_done // config.epoch_length
-    callbacks = _callbacks(config, workdir, splits, whole=length == config.epoch_length)
+    callbacks = _callbacks(config, run, splits, whole=length == config.epoch_length)
     # A list of our own, so that callbacks know the last epoch of the run and not of this call.
     shown = {"add_progbar": verbose != 0, "verbose": verbose, "epochs": config.epochs, "steps": length}
     with callbacks["signal"].listening():
@@ -131,16 +134,16 @@ def _fit(config: RunConfig, model: dsh.DSHGAN, splits: Splits, workdir: Path, le
             ) from error
 
 
-def _callbacks(config: RunConfig, workdir: Path, splits: Splits, whole: bool) -> dict[str, keras.callbacks.Callback]:
+def _callbacks(config: RunConfig, run: Run, splits: Splits, whole: bool) -> dict[str, keras.callbacks.Callback]:
     """In the order in which they act: what adds to the logs, what writes them, what stops."""
-    tensorboard = str(workdir / "tensorboard")
+    tensorboard = str(run.path("tensorboard"))
     now_and_then = max(1, config.epochs // 10)
-    checkpoint = Checkpoint(workdir / "checkpoints", config.kept_checkpoints)
+    checkpoint = Checkpoint(run.path("checkpoints"), config.kept_checkpoints)
     callbacks = {
-        "seconds": EpochSeconds(workdir / "interrupted.json"),
-        "validation": dsh.callbacks.RetrievalEvaluation(splits, every=now_and_then),
-        "samples": dsh.callbacks.SampleGrid(str(workdir / "samples"), every=now_and_then, log_dir=tensorboard),
-        "metrics": MetricsFile(workdir / "metrics.csv"),
+        "seconds": EpochSeconds(run.path("interrupted")),
+        "validation": RetrievalEvaluation(splits, every=now_and_then),
+        "samples": SampleGrid(str(run.path("samples")), every=now_and_then, log_dir=tensorboard),
+        "metrics": MetricsFile(run.path("metrics")),
         "tensorboard": keras.callbacks.TensorBoard(tensorboard, write_graph=False),
         "gan": WatchTheGan(),
         "checkpoint": checkpoint,
@@ -149,7 +152,7 @@ def _callbacks(config: RunConfig, workdir: Path, splits: Splits, whole: bool) ->
         ),
         "signal": StopOnSignal(checkpoint),
     }
-    if config.non_finite == "skip":
+    if config.optimization.non_finite == "skip":
         del callbacks["non_finite"]
     return callbacks if whole else {"means": KeepMeans(), **callbacks}
 
@@ -159,23 +162,15 @@ def _batches(config: RunConfig, splits: Splits, first_step: int) -> tf.data.Data
     return dsh.data.triplets(splits, config.batch_size, config.seeds["order"], first_step, config.sampling)
 
 
-def _evaluate(config: RunConfig, model: dsh.DSHGAN, splits: Splits, workdir: Path) -> dict[str, Any]:
-    metrics = evaluate_model(model, splits, config.top_k, workdir)
-    results = _results(config, splits, metrics, workdir / "metrics.csv")
-    write_json(workdir / "results.json", results)
-    return results
-
-
-def _check_claim(workdir: Path, config: RunConfig) -> None:
-    """Compare the config with the one that is there."""
-    path = workdir / "config.json"
-    if not path.exists():
+def _check_claim(run: Run, config: RunConfig) -> None:
+    """Compare the config with the one that is there; the data may lie elsewhere now."""
+    if not run.path("config").exists():
         return
-    there = RunConfig.load(path)
-    if there != config:
-        old, new = dataclasses.asdict(there), dataclasses.asdict(config)
-        different = ", ".join(f"{key}: {old[key]!r} there, {new[key]!r} asked" for key in old if old[key] != new[key])
-        raise InputError(f"{workdir} holds another run ({different}); take another --workdir or delete it")
+    old, new = dataclasses.asdict(run.config()), dataclasses.asdict(config)
+    different = [key for key in old if old[key] != new[key] and key != "data_dir"]
+    if different:
+        named = ", ".join(f"{key}: {old[key]!r} there, {new[key]!r} asked" for key in different)
+        raise InputError(f"{run.workdir} holds another run ({named}); take another --workdir or delete it")
 
 
 def build(config: RunConfig, splits: Splits) -> dsh.DSHGAN:
@@ -189,34 +184,25 @@ def build(config: RunConfig, splits: Splits) -> dsh.DSHGAN:
         num_bits=config.num_bits,
         num_classes=splits.num_classes,
         image_shape=splits.image_shape,
-        gan=config.gan,
-        synthetic=config.synthetic,
+        method=config.method,
         multi_label=splits.multi_label,
-        backbone=config.backbone,
-        weights=config.weights,
-        trained_layers=config.trained_layers,
-        width=config.width,
-        adversary=config.adversary,
-        norm=config.norm,
+        network=config.network,
         precision=config.precision,  # not the policy now set, which keras-tuner resets before every trial
         seed=config.seeds["noise"],
     )
-    model.compile(
-        encoder_optimizer=default_encoder_optimizer(config.encoder_learning_rate, config.weight_decay),
-        generator_optimizer=default_generator_optimizer(config.generator_learning_rate),
-        objective=config.objective,
-        skip_non_finite=config.non_finite == "skip",
-    )
+    model.compile(objective=config.objective, optimization=config.optimization)
     return model
 
 
-def _write_splits(workdir: Path, splits: Splits) -> None:
+def _write_splits(run: Run, splits: Splits) -> None:
     """Write the split, or make sure that a resumed run has the one it began with."""
-    path, description = workdir / "splits.json", splits.describe()
-    if not path.exists():
-        write_json(path, description)
-    elif json.loads(path.read_text())["sha256"] != description["sha256"]:
-        raise InputError(f"the data changed since {workdir} was begun: its split has another checksum; start a new one")
+    description = splits.describe()
+    if not run.path("splits").exists():
+        write_json(run.path("splits"), description)
+    elif run.read("splits")["sha256"] != description["sha256"]:
+        raise InputError(
+            f"the data changed since {run.workdir} was begun: its split has another checksum; start a new one"
+        )
 
 
 def _results(config: RunConfig, splits: Splits, metrics: dict[str, Any], metrics_file: Path) -> dict[str, Any]:
@@ -228,8 +214,8 @@ def _results(config: RunConfig, splits: Splits, metrics: dict[str, Any], metrics
         "seeds": config.seeds,
         "num_bits": config.num_bits,
         "labels_per_class": _labels_per_class(config, splits),
-        "gan": config.gan,
-        "synthetic": config.gan and config.synthetic,
+        "method": config.method,
+        "gan": config.method != "supervised",
         "unlabeled": config.unlabeled,
         "objective": dataclasses.asdict(config.objective),
         "steps": config.steps,

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 from rich.progress import track
 
 import dshgan_tf as dsh
 from dshgan_tf.data import CORRUPTIONS, SEVERITIES, Splits, corrupt
 from dshgan_tf.files import write_json
+from dshgan_tf.run import Run
 
 
-def evaluate_shift(model: dsh.DSHGAN, splits: Splits, workdir: Path, seed: int = 0) -> dict[str, list[float]]:
+def evaluate_shift(model: dsh.DSHGAN, splits: Splits, run: Run, seed: int = 0) -> dict[str, list[float]]:
     """Evaluate every corruption of the queries at every severity; write `shift.json`.
 
     Args:
         model: the trained model.
         splits: its data.
-        workdir: folder of the run, evaluated: its `codes.npz` is read.
+        run: evaluated; its `codes.npz` is read.
         seed: of the corruptions; the same for every run, so that all meet the same noise on the same query.
 
     Returns:
         Kind -> MAP of the whole ranking at severity 0 (clean) to 5.
     """
-    with np.load(workdir / "codes.npz") as stored:  # the evaluation has hashed the database already
+    with np.load(run.path("codes")) as stored:  # the evaluation has hashed the database already
         database_codes = stored["database_codes"]
 
     def mean_average_precision(images: object) -> float:
@@ -38,5 +37,5 @@ def evaluate_shift(model: dsh.DSHGAN, splits: Splits, workdir: Path, seed: int =
     cases = [(kind, severity) for kind in CORRUPTIONS for severity in SEVERITIES]
     for kind, severity in track(cases, description="corrupted queries", transient=True):
         maps[kind].append(mean_average_precision(corrupt(splits.query.images[:], kind, severity, seed)))
-    write_json(workdir / "shift.json", {"seed": seed, "severities": [0, *SEVERITIES], "map": maps})
+    write_json(run.path("shift"), {"seed": seed, "severities": [0, *SEVERITIES], "map": maps})
     return maps

@@ -5,9 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-from rich.table import Table
-
-from training.comparison import (
+from dshgan_tf.training.comparison import (
     NO_SYNTHETIC,
     PAPER,
     WITHOUT_GAN,
@@ -17,6 +15,7 @@ from training.comparison import (
     mean_and_deviation,
     paired_difference,
 )
+from rich.table import Table
 
 REFERENCES = (PAPER, WITHOUT_GAN, NO_SYNTHETIC)
 

@@ -8,15 +8,16 @@ from typing import Any
 
 import keras
 import keras_tuner as kt
+from dshgan_tf.training.devices import prepare_devices
+from dshgan_tf.training.runner import build
 from rich.table import Table
 
 import dshgan_tf as dsh
 from dshgan_tf.config import RunConfig
-from dshgan_tf.data import Splits, load_splits
+from dshgan_tf.data import Splits
 from dshgan_tf.errors import InputError
 from dshgan_tf.files import write_json
-from training.devices import prepare_devices
-from training.runner import build
+from dshgan_tf.run import load_data
 
 ORACLES = ("random", "bayesian", "hyperband")
 OBJECTIVE = kt.Objective("val_map", "max")
@@ -43,19 +44,24 @@ class Recipe(kt.HyperModel):
             return hp.Float(name, value / factor, value * factor, sampling="log", default=value) if value else value
 
         weights = {"real_triplet_weight": 5}
-        if config.gan:
+        if config.method != "supervised":
             weights |= {"pseudo_label_weight": 3, "balance_weight": 3}
-        if config.gan and config.synthetic:
+        if config.method == "dsh-gan":
             weights |= {"triplet_weight": 5, "adversary_weight": 3, "synthetic_classification_weight": 3}
         changes = {name: around(name, getattr(objective, name), factor) for name, factor in weights.items()}
-        if config.gan and objective.pseudo_label_weight:
+        if config.method != "supervised" and objective.pseudo_label_weight:
             threshold = objective.pseudo_label_threshold
             choices = sorted({0.8, 0.9, 0.95, 0.98, threshold})
             changes["pseudo_label_threshold"] = hp.Choice("pseudo_label_threshold", choices, default=threshold)
-        rates = {"encoder_learning_rate": around("encoder_learning_rate", config.encoder_learning_rate, 4)}
-        if config.gan and config.synthetic:
-            rates["generator_learning_rate"] = around("generator_learning_rate", config.generator_learning_rate, 4)
-        return dataclasses.replace(config, preset="tuned", objective=dataclasses.replace(objective, **changes), **rates)
+        optimization = config.optimization
+        searched = ["encoder_learning_rate"] + ["generator_learning_rate"] * (config.method == "dsh-gan")
+        rates = {name: around(name, getattr(optimization, name), 4) for name in searched}
+        return dataclasses.replace(
+            config,
+            preset="tuned",
+            objective=dataclasses.replace(objective, **changes),
+            optimization=dataclasses.replace(optimization, **rates),
+        )
 
     def build(self, hp: kt.HyperParameters) -> dsh.DSHGAN:
         """Build the model of a trial."""
@@ -108,7 +114,7 @@ def tune(config: RunConfig, workdir: Path, trials: int | None = None, oracle: st
             "between processes)"
         )
     prepare_devices(config)
-    splits = load_splits(config)
+    splits = load_data(config)
     if not len(splits.validation):
         raise InputError(
             f"{len(splits.labeled) // splits.num_classes} labels a class leave no validation part to judge trials on; "

@@ -12,6 +12,7 @@ from typing import Any
 from tyro.conf import Positional
 
 from dshgan_tf.commands import terminal
+from dshgan_tf.run import Run
 
 
 def demo(
@@ -37,14 +38,13 @@ def demo(
     from dshgan_tf.demo.actions import Actions
     from dshgan_tf.demo.gradio_import import import_gradio
     from dshgan_tf.demo.ports import free_port
-    from dshgan_tf.demo.run_report import check_run
 
     ended = _asked_to_end()
     with tempfile.TemporaryDirectory(prefix="dshgan_demo_") as cache:
         offline.set_environment(cache)
         actions = Actions(index)
         if run is not None:
-            check_run(run)
+            Run(run).require_finished()
         port = free_port(host, port)
         import_gradio()
         from dshgan_tf.demo.page import build, serve

@@ -9,6 +9,7 @@ from tyro.conf import Positional
 
 from dshgan_tf.commands import terminal
 from dshgan_tf.errors import InputError
+from dshgan_tf.run import Run
 
 
 def encode(model: Positional[Path], images: Positional[tuple[Path, ...]]) -> None:
@@ -35,9 +36,7 @@ def _encode(model: Path, images: Sequence[Path]) -> list:
     if model.suffix == ".tflite":
         encoder = LiteRTEncoder(model)
         return [encoder.encode_file(path) for path in images]
-    from export.run import load_run
-
-    return list(load_run(model).encode(list(images)))
+    return list(Run(model).load_model().encode(list(images)))
 
 
 def command(arguments: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from dshgan_tf.commands import terminal
+from dshgan_tf.run import Run
 
 
 def evaluate(
@@ -15,6 +16,7 @@ def evaluate(
     baselines: bool = False,
     shift: bool = False,
     output: Path | None = None,
+    data_dir: str | None = None,
 ) -> None:
     """Evaluate finished runs again, and lay several side by side.
 
@@ -23,19 +25,19 @@ def evaluate(
         baselines: Also evaluate LSH, ITQ, spectral hashing and the class as a code, on the same split.
         shift: Also corrupt the queries in 8 ways at severity 1 to 5.
         output: Folder for results.md and the pictures; by default plots/ beside the first run.
+        data_dir: Where the data of the runs lie now, if they moved.
     """
     from dshgan_tf.errors import InputError
-    from training.comparison import group, read_entries
-    from training.evaluate import compare, evaluate_workdir, require_finished
+    from dshgan_tf.training.comparison import group, read_entries
+    from dshgan_tf.training.evaluate import compare, evaluate_run
 
     if not workdirs:
         raise InputError("give the folder of at least one finished run")
-    for workdir in workdirs:  # all are looked at before the first is evaluated
-        require_finished(workdir)
-    group([read_entries(workdir)[0] for workdir in workdirs])
-    for workdir in workdirs:
-        evaluate_workdir(workdir, baselines, shift)
-    compare(list(workdirs), output or workdirs[0].resolve().parent / "plots", terminal.output())
+    runs = [Run(workdir, data_dir) for workdir in workdirs]
+    group([read_entries(run.require_finished())[0] for run in runs])  # all, before the first is evaluated
+    for run in runs:
+        evaluate_run(run, baselines, shift)
+    compare(runs, output or workdirs[0].resolve().parent / "plots", terminal.output())
 
 
 def command(arguments: Sequence[str]) -> None:

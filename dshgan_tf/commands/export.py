@@ -11,9 +11,10 @@ from tyro.conf import Positional
 
 from dshgan_tf.commands import terminal
 from dshgan_tf.errors import InputError
+from dshgan_tf.run import Run
 
 if TYPE_CHECKING:
-    from export.held_out import Check
+    from dshgan_tf.export.held_out import Check
 
 
 def export(
@@ -22,6 +23,7 @@ def export(
     format: Literal["saved_model", "tflite"],
     output: Path,
     quantize: Literal["float32", "float16", "dynamic", "int8", "all"] | None = None,
+    data_dir: str | None = None,
 ) -> None:
     """Export the encoder of a finished run, checked against Keras before it is written.
 
@@ -30,12 +32,13 @@ def export(
         format: saved_model for TensorFlow Serving, tflite for devices.
         output: Folder of the exports; made where it is missing.
         quantize: Numbers of the LiteRT file; float32 by default.
+        data_dir: Where the data of the run lie now, if they moved.
     """
     if format == "saved_model" and quantize is not None:
         raise InputError(f"--quantize {quantize} is for --format tflite; leave it out")
-    from export.run import export_run
+    from dshgan_tf.export.run import export_run
 
-    target, checks, keras_milliseconds = export_run(workdir, format, quantize or "float32", output)
+    target, checks, keras_milliseconds = export_run(Run(workdir, data_dir), format, quantize or "float32", output)
     console = terminal.output()
     console.print(_table(checks, keras_milliseconds))
     console.print(f"written: {target}", markup=False, soft_wrap=True)

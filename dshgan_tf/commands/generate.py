@@ -9,6 +9,7 @@ from tyro.conf import Positional
 
 from dshgan_tf.commands import terminal
 from dshgan_tf.errors import InputError
+from dshgan_tf.run import Run
 
 
 def generate(
@@ -25,9 +26,9 @@ def generate(
     """
     if count < 1:
         raise InputError(f"--count must be at least 1, got {count}")
-    from training.generate import draw_samples
+    from dshgan_tf.training.generate import draw_samples
 
-    drawn = draw_samples(workdir, names, output, count, seed)
+    drawn = draw_samples(Run(workdir), names, output, count, seed)
     terminal.output().print(f"{output}, from top to bottom: {', '.join(drawn)}", markup=False)
 
 

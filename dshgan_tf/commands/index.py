@@ -11,13 +11,14 @@ from tyro.conf import Positional
 from dshgan_tf.commands import terminal
 from dshgan_tf.errors import InputError
 from dshgan_tf.files import checksum
-from dshgan_tf.preprocessing import SUFFIXES
+from dshgan_tf.images.preprocessing import SUFFIXES
+from dshgan_tf.run import Run
 from dshgan_tf.search.image_index import MANIFEST, ImageIndex, read_manifest
 from dshgan_tf.search.image_store import DATABASE, FOLDER
 from dshgan_tf.search.index_update import Update, find_images, update_from_arrays, update_from_folder
 
 
-def index(workdir: Positional[Path], *, output: Path, images: Path | None = None) -> None:
+def index(workdir: Positional[Path], *, output: Path, images: Path | None = None, data_dir: str | None = None) -> None:
     """Make a searchable index of images, or bring it up to date: new files in, changed ones again, gone ones out.
 
     The index is a folder that can be moved: it holds the codes, the names, small pictures and the encoder. Killed at
@@ -27,20 +28,19 @@ def index(workdir: Positional[Path], *, output: Path, images: Path | None = None
         workdir: Folder of a finished run.
         output: Folder of the index.
         images: Folder of the images and its subfolders; by default the run's own database is indexed.
+        data_dir: Where the data of the run lie now, if they moved.
     """
-    model = workdir / "model.keras"
-    if not model.exists():
-        raise InputError(f"{workdir} holds no finished run (no model.keras); run dshgan train into it first")
+    run = Run(workdir, data_dir).require_finished()
     if images is not None and not find_images(images)[0]:
         raise InputError(f"{images} holds no image files ({', '.join(SUFFIXES)}), so nothing was changed")
     splits = None
     if not (output / MANIFEST).exists():
         if output.exists() and (not output.is_dir() or any(output.iterdir())):
             raise InputError(f"{output} is there and is no index; give another --output")
-        from export.index_files import make_index
+        from dshgan_tf.export.index_files import make_index
 
-        splits = make_index(workdir, output)
-    elif read_manifest(output)["model_sha256"] != checksum(model):
+        splits = make_index(run, output)
+    elif read_manifest(output)["model_sha256"] != checksum(run.path("model")):
         raise InputError(f"{output} holds the codes of another model; give another --output, or delete it")
     target = ImageIndex(output, writable=True)
     if target.store.has(DATABASE if images is not None else FOLDER):
@@ -49,10 +49,9 @@ def index(workdir: Positional[Path], *, output: Path, images: Path | None = None
     if images is not None:
         update = update_from_folder(target, images, _bar)
     else:
-        from dshgan_tf.data import splits_of_run
-        from export.index_files import names_of_database
+        from dshgan_tf.export.index_files import names_of_database
 
-        splits = splits or splits_of_run(workdir)
+        splits = splits or run.splits()
         update = update_from_arrays(target, splits.database.images, names_of_database(splits), _bar)
     _report(target, update)
 

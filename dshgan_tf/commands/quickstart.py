@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dshgan_tf.commands import terminal
+from dshgan_tf.run import Run
 
 LASTS = "about 3 minutes on two cores without AVX-512"
 
@@ -25,10 +26,10 @@ def quickstart(workdir: Path = Path("runs/quickstart")) -> None:
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
     from dshgan_tf.commands.index import index
     from dshgan_tf.commands.search import search
-    from export.run import export_run
-    from training.evaluate import compare
-    from training.presets import PRESETS
-    from training.runner import train_and_evaluate
+    from dshgan_tf.export.run import export_run
+    from dshgan_tf.training.evaluate import compare
+    from dshgan_tf.training.presets import PRESETS
+    from dshgan_tf.training.runner import train_and_evaluate
 
     console = terminal.output()
     verbose = 1 if sys.stdout.isatty() else 2
@@ -36,10 +37,10 @@ def quickstart(workdir: Path = Path("runs/quickstart")) -> None:
     console.rule(f"1 of 5: train on 10 labelled digits and 1,587 unlabelled ones; all five take {LASTS}")
     train_and_evaluate(PRESETS["digits"], gan, verbose)
     console.rule("2 of 5: the same encoder on the 10 labelled digits alone")
-    train_and_evaluate(dataclasses.replace(PRESETS["digits"], gan=False), no_gan, verbose)
+    train_and_evaluate(dataclasses.replace(PRESETS["digits"], method="supervised"), no_gan, verbose)
     console.rule("3 of 5: export the encoder for servers and devices")
     for form in ("saved_model", "tflite"):
-        target, checks, _ = export_run(gan, form, "float32", workdir / "export" / form)
+        target, checks, _ = export_run(Run(gan), form, "float32", workdir / "export" / form)
         different = sum(check.parity.different for check in checks)
         console.print(f"{target}: {different} of {sum(c.parity.bits for c in checks):,} bits differ from Keras'")
     console.rule("4 of 5: index the 1,597 digits of the database, and search by a picture and by a label")
@@ -47,7 +48,7 @@ def quickstart(workdir: Path = Path("runs/quickstart")) -> None:
     search(workdir / "digits.index", (gan / "plots" / "query.png",), picture=workdir / "plots" / "by_picture.png")
     search(workdir / "digits.index", labels=("3",), picture=workdir / "plots" / "by_label.png")
     console.rule("5 of 5: what the unlabelled and the generated digits are worth")
-    compare([no_gan, gan], workdir / "plots", console)
+    compare([Run(no_gan), Run(gan)], workdir / "plots", console)
     console.print(f"\nLook at the pictures in {workdir / 'plots'}, {gan / 'plots'} and {gan / 'samples'}.")
     console.print(f"Next: dshgan demo {workdir / 'digits.index'}, or dshgan train with your own images.")
 

@@ -11,7 +11,10 @@ from pathlib import Path
 from dshgan_tf.commands import terminal
 from dshgan_tf.config import RunConfig
 from dshgan_tf.errors import InputError
+from dshgan_tf.run import Run
 
+# The baselines by the names that their results have.
+SHORT_FLAGS = {"--no-gan": ("--method", "supervised"), "--no-synthetic": ("--method", "semi-supervised")}
 TABLES = (".csv", ".parquet")
 DATA = "a preset, a folder with one subfolder a class, a .csv or .parquet table, or tfds:NAME"
 
@@ -32,7 +35,7 @@ def read_config(arguments: Sequence[str], name: str = "train") -> tuple[RunConfi
     """
     import tyro
 
-    from training.presets import PRESETS
+    from dshgan_tf.training.presets import PRESETS
 
     # The data are the first word: later on, a word that is no flag is the value of one.
     data = arguments[0] if arguments and not arguments[0].startswith("-") else None
@@ -45,6 +48,9 @@ def read_config(arguments: Sequence[str], name: str = "train") -> tuple[RunConfi
         raise InputError(f"give DATA as the first word, or --config FILE; DATA is {DATA}")
     if not helping and options.workdir is None:
         raise InputError("give --workdir DIR, the folder of the run")
+    flags = [word for flag in flags for word in SHORT_FLAGS.get(flag, (flag,))]
+    if flags.count("--method") > 1:
+        raise InputError("give one of --method, --no-gan and --no-synthetic")
     config = tyro.cli(
         RunConfig,
         prog=f"dshgan {name} {{DATA | --config FILE}} --workdir DIR",
@@ -68,7 +74,7 @@ def config_for(data: str) -> RunConfig:
     Raises:
         InputError: nothing of that name.
     """
-    from training.presets import PRESETS
+    from dshgan_tf.training.presets import PRESETS
 
     if data in PRESETS:
         return PRESETS[data]
@@ -86,16 +92,17 @@ def config_for(data: str) -> RunConfig:
 def command(arguments: Sequence[str]) -> None:
     """Run the subcommand."""
     config, workdir = read_config(arguments)
-    from training.comparison import read_entries  # heavy imports only once the command line is right
-    from training.runner import train_and_evaluate
-    from training.tables import results_sheet
+    from dshgan_tf.training.comparison import read_entries  # heavy imports only once the command line is right
+    from dshgan_tf.training.runner import train_and_evaluate
+    from dshgan_tf.training.tables import results_sheet
 
-    done = (workdir / "results.json").exists()
+    run = Run(workdir)
+    done = run.path("results").exists()
     # The moving bar is for people; a log gets a line an epoch.
     train_and_evaluate(config, workdir, verbose=1 if sys.stdout.isatty() else 2)
-    if not (workdir / "results.json").exists():
+    if not run.path("results").exists():
         return  # a worker that writes nothing
     console = terminal.output()
     if done:
         console.print(f"{workdir} is done; its results:", markup=False)
-    console.print(results_sheet(read_entries(workdir)[:1]).to_rich())
+    console.print(results_sheet(read_entries(run)[:1]).to_rich())

@@ -23,7 +23,7 @@ def command(arguments: Sequence[str]) -> int:
     if {"-h", "--help"} & set(rest):
         parser.print_help()
     config, workdir = read_config(rest, "tune")
-    from training.tune import trials_table, tune, verdict
+    from dshgan_tf.training.tune import trials_table, tune, verdict
 
     workdir.mkdir(parents=True, exist_ok=True)
     try:

@@ -2,7 +2,7 @@
 
 from dshgan_tf.data.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from dshgan_tf.data.protocols import PROTOCOLS, Protocol
-from dshgan_tf.data.sources import from_arrays, load, load_splits, read_splits, splits_of_run
+from dshgan_tf.data.sources import from_arrays, load, read_splits
 from dshgan_tf.data.splits import Part, Splits
 from dshgan_tf.data.triplets import TripletOrder, triplets
 
@@ -17,8 +17,6 @@ __all__ = [
     "corrupt",
     "from_arrays",
     "load",
-    "load_splits",
     "read_splits",
-    "splits_of_run",
     "triplets",
 ]

@@ -12,7 +12,7 @@ from types import MappingProxyType
 import numpy as np
 
 from dshgan_tf.errors import InputError
-from dshgan_tf.preprocessing import check_images
+from dshgan_tf.images.preprocessing import check_images
 
 SEVERITIES = (1, 2, 3, 4, 5)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dshgan_tf.data.listing import Listing
 from dshgan_tf.errors import InputError
-from dshgan_tf.preprocessing import SUFFIXES
+from dshgan_tf.images.preprocessing import SUFFIXES
 
 
 def list_folder(root: str | Path) -> Listing:

@@ -17,8 +17,8 @@ import numpy as np
 from dshgan_tf.data.listing import Listing
 from dshgan_tf.errors import InputError
 from dshgan_tf.files import atomic_path, write_json
+from dshgan_tf.images.preprocessing import read_image, to_uint8
 from dshgan_tf.parallel import in_order
-from dshgan_tf.preprocessing import read_image, to_uint8
 
 LARGEST_SIDE = 64  # of the side that is chosen for the user; give image_size for more
 SAMPLED = 500  # files whose size and mode decide the shape

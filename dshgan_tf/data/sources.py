@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from dshgan_tf.config import RunConfig
 from dshgan_tf.data.folder import list_folder
 from dshgan_tf.data.listing import Listing
 from dshgan_tf.data.nuswide import list_nuswide
@@ -19,8 +18,8 @@ from dshgan_tf.data.splits import PARTS, Splits, assemble, checksum
 from dshgan_tf.data.table import list_table
 from dshgan_tf.data.tfds import read_tfds
 from dshgan_tf.errors import InputError
+from dshgan_tf.images.preprocessing import check_images
 from dshgan_tf.labels import check_labels, multi_hot
-from dshgan_tf.preprocessing import check_images
 
 CIFAR10_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -82,8 +81,7 @@ def read(
     data_dir: str | None = None,
     image_size: int | None = None,
     concepts: int = 21,
-    image_field: str = "image",
-    label_field: str = "label",
+    fields: tuple[str, str] = ("image", "label"),
 ) -> Source:
     """Read a data set by name.
 
@@ -94,8 +92,7 @@ def read(
             file of "table".
         image_size: side that image files are resized to; None to choose (see `pictures.find_shape`).
         concepts: of "nuswide".
-        image_field: of "tfds:NAME", the feature with the image.
-        label_field: of "tfds:NAME", the feature with the label or labels.
+        fields: of "tfds:NAME", the features with the image and with the label or labels.
 
     Returns:
         The data.
@@ -104,7 +101,7 @@ def read(
         ValueError: unknown name, no data_dir, or data that cannot be read.
     """
     if name.startswith(TFDS):
-        return Source(*read_tfds(name.removeprefix(TFDS), data_dir, image_size, image_field, label_field))
+        return Source(*read_tfds(name.removeprefix(TFDS), data_dir, image_size, *fields))
     if name not in DATASETS:
         known = ", ".join(DATASETS)
         raise InputError(f"unknown data set {name!r}; choose from {known}, tfds:NAME, or use data.from_arrays")
@@ -163,8 +160,7 @@ def load(
     protocol: str | None = None,
     data_dir: str | None = None,
     image_size: int | None = None,
-    image_field: str = "image",
-    label_field: str = "label",
+    fields: tuple[str, str] = ("image", "label"),
 ) -> Splits:
     """Load a data set by name and split it.
 
@@ -175,8 +171,7 @@ def load(
         protocol: name of the protocol; None for the one that fits the data set.
         data_dir: see `read`.
         image_size: see `read`.
-        image_field: see `read`.
-        label_field: see `read`.
+        fields: see `read`.
 
     Returns:
         The splits.
@@ -186,7 +181,7 @@ def load(
     """
     if name in ("digits", "cifar10"):
         _protocol_of(name, protocol, None)  # before anything is read
-    source = read(name, data_dir, image_size, 81 if protocol == "nuswide-81" else 21, image_field, label_field)
+    source = read(name, data_dir, image_size, 81 if protocol == "nuswide-81" else 21, fields)
     chosen = _protocol_of(name, protocol, source)
     if labels_per_class is not None:
         chosen = dataclasses.replace(chosen, labels_per_class=labels_per_class)
@@ -199,8 +194,7 @@ def read_splits(
     images: np.ndarray | None = None,
     labels: np.ndarray | None = None,
     data_dir: str | None = None,
-    image_field: str = "image",
-    label_field: str = "label",
+    fields: tuple[str, str] = ("image", "label"),
 ) -> Splits:
     """Read back the split that a `splits.json` describes, whatever today's code would draw.
 
@@ -209,8 +203,7 @@ def read_splits(
         images: (N, H, W, C) uint8 of a split made by `from_arrays`; named data sets are read again.
         labels: (N,) or (N, classes), likewise.
         data_dir: where a named data set lies, see `read`.
-        image_field: see `read`.
-        label_field: see `read`.
+        fields: see `read`.
 
     Returns:
         The splits, their disjointness checked.
@@ -235,7 +228,7 @@ def read_splits(
         concepts = 81 if protocol == "nuswide-81" else 21
         height, width, _ = shape
         side = height if height == width else None
-        source = read(dataset, data_dir, side, concepts, image_field, label_field)
+        source = read(dataset, data_dir, side, concepts, fields)
         images, labels, all_names = source.images, source.labels, source.class_names
     else:
         all_names = names[0] + names[1]
@@ -269,42 +262,6 @@ def _check_types(
         raise InputError("ids must be lists of whole numbers, names texts, and the seed a whole number")
     if not isinstance(shape, list) or len(shape) != 3 or not all(type(side) is int and side > 0 for side in shape):
         raise InputError(f"image_shape must be three positive whole numbers, got {shape!r}")
-
-
-def load_splits(config: RunConfig) -> Splits:
-    """Load and split the data of a run.
-
-    Args:
-        config: of the run.
-
-    Raises:
-        ValueError: as `load`.
-    """
-    splits = load(
-        config.dataset,
-        config.labels_per_class,
-        config.seeds["split"],
-        config.protocol,
-        config.data_dir,
-        config.image_size,
-        config.image_field,
-        config.label_field,
-    )
-    return splits if config.unlabeled else splits.without_unlabeled()
-
-
-def splits_of_run(workdir: Path) -> Splits:
-    """Read back the split of a run.
-
-    Args:
-        workdir: its folder, with `config.json` and `splits.json`.
-
-    Raises:
-        ValueError: as `read_splits`.
-    """
-    config = RunConfig.load(workdir / "config.json")
-    fields = {"image_field": config.image_field, "label_field": config.label_field}
-    return read_splits(workdir / "splits.json", data_dir=config.data_dir, **fields)
 
 
 def from_arrays(

@@ -12,8 +12,8 @@ import numpy as np
 
 from dshgan_tf.data.rows import Rows
 from dshgan_tf.errors import InputError
+from dshgan_tf.images.preprocessing import check_images, to_uint8
 from dshgan_tf.labels import check_labels, multi_hot, rows_named
-from dshgan_tf.preprocessing import check_images, to_uint8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,6 +119,11 @@ class Splits:
     def multi_label(self) -> bool:
         """Whether an image may have several labels."""
         return self.labeled.labels.ndim == 2
+
+    @property
+    def label_frequency(self) -> np.ndarray:
+        """(L,) float32, how frequent each label is among the labelled images."""
+        return self.multi_hot(self.labeled.labels).mean(axis=0)
 
     @property
     def similar_share(self) -> float:

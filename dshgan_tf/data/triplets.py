@@ -133,8 +133,8 @@ def triplets(
 
     Returns:
         Dataset of dicts: `image` (B, H, W, C) float32 pixels, 0..255, `label` (B, L) float32, `negative_label` (B, L)
-        float32 that shares no label with `label`, `unlabeled_image` (B, H, W, C) float32 pixels, and
-        `label_frequency` (B, L) float32, in every row how frequent the labels are among all labelled images.
+        float32 that shares no label with `label`, and `unlabeled_image` (B, H, W, C) float32 pixels. The dataset's
+        attribute `label_frequency` (L,) says how frequent the labels are among all labelled images; `fit` reads it.
 
     Raises:
         ValueError: batch_size below 1, or above the number of images where some are unlabelled; first_step negative.
@@ -159,7 +159,6 @@ def triplets(
             tensor.set_shape((batch_size, *(splits.image_shape if is_image else (splits.num_classes,))))
             if is_image:
                 batch[name] = tf.cast(tensor, tf.float32)
-        batch["label_frequency"] = tf.repeat(tf.constant(rows.mean(axis=0))[None], batch_size, axis=0)
         return batch
 
     def next_epoch(_: tf.Tensor) -> tf.data.Dataset:
@@ -172,4 +171,6 @@ def triplets(
     # Nothing is left to tune; the end of an iterator may wait for the sleep of the tuner, which doubles to a minute.
     fixed = tf.data.Options()
     fixed.autotune.enabled = False
-    return batches.with_options(fixed)
+    batches = batches.with_options(fixed)
+    batches.label_frequency = splits.label_frequency  # what is the same in every batch is no part of it
+    return batches

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from dshgan_tf.errors import InputError
+from dshgan_tf.run import Run
 from dshgan_tf.search.calibration import Calibration
 
 # Plots of a run -> what they are called on the page.
@@ -19,23 +19,16 @@ PLOTS = {
 }
 
 
-def check_run(run: Path) -> None:
-    """Raise an InputError unless a folder holds a finished run."""
-    if not (run / "results.json").exists():
-        raise InputError(f"{run} holds no finished run (no results.json); give --run the folder of the training run")
-
-
 def tables_of(run: Path) -> str:
     """Return the tables that `dshgan evaluate` prints, in Markdown.
 
     Raises:
         InputError: no finished run.
     """
-    from training.comparison import read_entries
-    from training.tables import results_sheet, shift_sheet
+    from dshgan_tf.training.comparison import read_entries
+    from dshgan_tf.training.tables import results_sheet, shift_sheet
 
-    check_run(run)
-    entries = read_entries(run)
+    entries = read_entries(Run(run).require_finished())
     sheets = [sheet for sheet in (results_sheet(entries), shift_sheet(entries)) if sheet is not None]
     return "\n".join(sheet.to_markdown() for sheet in sheets)
 
@@ -44,7 +37,7 @@ def plots_of(run: Path) -> dict[str, Image.Image]:
     """Return the pictures that the run has, by the names of `PLOTS`."""
     found = {}
     for name in PLOTS:
-        path = run / "plots" / f"{name}.png"
+        path = Run(run).path("plots") / f"{name}.png"
         if path.exists():
             with Image.open(path) as picture:
                 found[name] = picture.convert("RGB")

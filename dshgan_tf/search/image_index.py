@@ -14,8 +14,8 @@ import numpy as np
 from dshgan_tf.codes import code_width, pack
 from dshgan_tf.errors import InputError
 from dshgan_tf.files import remove_leftovers
+from dshgan_tf.images.preprocessing import open_picture, to_image, to_uint8
 from dshgan_tf.labels import rows_named
-from dshgan_tf.preprocessing import open_picture, to_image, to_uint8
 from dshgan_tf.search.calibration import Calibration
 from dshgan_tf.search.hamming_index import HammingIndex
 from dshgan_tf.search.image_store import ImageStore

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from dshgan_tf.errors import InputError
+from dshgan_tf.images.preprocessing import SUFFIXES, open_picture, to_image, to_uint8
 from dshgan_tf.parallel import in_order
-from dshgan_tf.preprocessing import SUFFIXES, open_picture, to_image, to_uint8
 from dshgan_tf.search.image_index import ImageIndex
 from dshgan_tf.search.image_store import ADDED, DATABASE, FOLDER, Stored
 from dshgan_tf.search.thumbnails import picture_of, thumbnail_of

@@ -15,8 +15,8 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 try:
-    from dshgan_tf import preprocessing
     from dshgan_tf.errors import InputError
+    from dshgan_tf.images import preprocessing
 except ImportError:  # on the device, where all files lie in one folder
     import preprocessing
     from errors import InputError

@@ -8,7 +8,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from dshgan_tf.errors import InputError
-from dshgan_tf.preprocessing import to_uint8
+from dshgan_tf.images.preprocessing import to_uint8
 
 BATCH = 16  # images at a time; fixed in the file, since the converter loses track of a free one from 32 pixels on
 

@@ -9,7 +9,7 @@ The asymmetric distance of a relaxed code h to bits b is ||h - b||^2. With q the
 
     ||h - q||^2 + the sum of |2 h_i - 1| over the bits i in which b differs from q,
 
-and the first term is the same for all b. The weights |2 h_i - 1| are rounded as in ``dshgan_tf.asymmetric``: to 2^-23
+and the first term is the same for all b. The weights |2 h_i - 1| are rounded as in `retrieval.asymmetric`: to 2^-23
 for float32, its resolution just below 1, to 2^-10 for float16, and to 2^-40 for float64 (coarser from 4,096 bits on).
 Then no sum is rounded, in whatever order it is made, and bits that are 0.9 and 0.1 in float32 are equally sure.
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 try:
-    from dshgan_tf.preprocessing import SUFFIXES
+    from dshgan_tf.images.preprocessing import SUFFIXES
     from dshgan_tf.search.litert_encoder import LiteRTEncoder
 except ImportError:  # on the device
     from litert_encoder import LiteRTEncoder

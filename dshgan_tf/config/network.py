@@ -1,0 +1,56 @@
+"""How the two networks are built."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import pydantic
+
+from dshgan_tf.config.settings import settings
+from dshgan_tf.errors import InputError
+
+# The bounds keep memory finite where a damaged file asks for too much.
+Width = Annotated[int, pydantic.Field(ge=1, le=512)]
+NoiseSize = Annotated[int, pydantic.Field(ge=1, le=4096)]
+LayerCount = Annotated[int, pydantic.Field(ge=0)]
+
+
+@settings
+class Network:
+    """Architecture of encoder and generator.
+
+    Args:
+        backbone: "small", the name of a `keras.applications` model, or a `.keras` file (see `backbones.describe_file`).
+        weights: of the application: None, "imagenet" or a file.
+        trained_layers: how many of the backbone's last layers with weights train; None for all, 0 to freeze it.
+        width: channels of trunk and generator at full resolution; None for 32 up to 16 pixels a side, 16 above.
+        noise_dim: size of the generator's noise.
+        norm: "sync_batch" (by the statistics of all replicas, so that their number changes nothing), "batch" (each
+            by its own, with fewer exchanges) or "none".
+        adversary: "classes" judges real or synthetic by the evidence for any class; "own" by a stream of its own, which
+            is the paper's (see `HashEncoder`).
+
+    Raises:
+        ValueError: a value out of range, or options that do not go together.
+    """
+
+    backbone: str = "small"
+    weights: str | None = None
+    trained_layers: LayerCount | None = None
+    width: Width | None = None
+    noise_dim: NoiseSize = 64
+    norm: Literal["sync_batch", "batch", "none"] = "sync_batch"
+    adversary: Literal["classes", "own"] = "classes"
+
+    def __post_init__(self) -> None:
+        """Check what goes together."""
+        if self.backbone == "small" and (self.weights is not None or self.trained_layers is not None):
+            raise InputError("weights and trained_layers need a pretrained backbone; give its name or file as backbone")
+        if self.backbone.endswith(".keras") and self.weights is not None:
+            raise InputError(f"backbone {self.backbone} has its own weights; leave weights={self.weights!r} out")
+
+    def width_for(self, image_shape: tuple[int, int, int]) -> int:
+        """Return the channels at full resolution for images (H, W, C)."""
+        if self.width is not None:
+            return self.width
+        return 32 if min(image_shape[:2]) <= 16 else 16

@@ -1,0 +1,128 @@
+"""What the encoder and the generator minimise."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Annotated, Literal
+
+import pydantic
+
+from dshgan_tf.config.settings import Count, Rate, Share, Weight, settings
+from dshgan_tf.errors import InputError
+
+
+@settings
+class Objective:
+    """What the encoder and the generator minimise: weights, margin, ramps.
+
+    The defaults are the default recipe; `Objective.paper()` is the published objective (docs/paper.md).
+
+    Args:
+        generator_loss: "saturating" (the paper's: minimise log(1 - P(real))) or "non_saturating" (-log P(real)).
+        margin: triplet margin in squared Hamming distance; None means a quarter of the number of bits.
+        graded_margin: margin of the triplets mined among real images times the share of labels in common.
+        triplet_weight: weight of the real-synthetic triplet loss.
+        adversary_weight: weight of the adversary loss.
+        classification_weight: weight of the classification loss on real labelled images.
+        synthetic_classification_weight: weight of the classification loss on synthetic images.
+        synthetic_weight: factor of the encoder's terms that need synthetic images (triplets, the adversary, which
+            judges real images too, and classification of synthetic ones); None for 1 where images have one label and
+            0.1 where they have several (a generator that has seen few of the many sets of labels teaches little, and
+            slows down what the real images teach).
+        real_triplet_weight: weight of the triplets mined among the real images of a batch.
+        pseudo_label_weight: weight of the cross-entropy of confident predictions on unlabelled images; 0 takes their
+            triplets, `balance_weight` and `scale_by_confidence` away too.
+        pseudo_label_threshold: confidence in (0, 1] from which a prediction counts as a label.
+        diversity_weight: weight of the generator's diversity loss, against one picture a class.
+        balance_weight: weight of the balance of the classes predicted on unlabelled images.
+        bit_balance_weight: weight of the balance of the bits of real images; None for 1 where images have several
+            labels (there triplets alone let most bits be equal for all images) and 0 where they have one.
+        ramp: share of the training in [0, 1] over which terms that rest on synthetic images or on pseudo-labels, all
+            but the adversary, grow from 0 to their weight; before that the class streams know too little to be taught
+            by them.
+        scale_by_confidence: scale the triplets and the classification of synthetic images by the share of the batch's
+            unlabelled images whose pseudo-label is confident. While few real images are known, the generator has
+            learnt little, and should teach little.
+        ema_decay: decay in [0, 1) of the averaged encoder that encodes; 0 means the last weights.
+        augment: shift every image, mirror it (colour) or zoom and slant it (grey); those without a label of their own,
+            unlabelled and synthetic, get other colours besides, and a hole where an image has one label.
+        cut_labeled: labelled images get a hole too; for long trainings, which else learn them by heart.
+        anchor_stride: every so many-th labelled image of a batch is the anchor of a real-synthetic triplet; 1 is every
+            one. Synthetic images cost most of a step.
+        encoder_steps: encoder updates for one generator update.
+        needs_adversary: the `Network.adversary` that this objective is made for; None for any.
+
+    Raises:
+        ValueError: a value outside its range.
+    """
+
+    generator_loss: Literal["saturating", "non_saturating"] = "non_saturating"
+    margin: Rate | None = None
+    graded_margin: bool = False
+    triplet_weight: Weight = 0.1
+    adversary_weight: Weight = 1.0
+    classification_weight: Weight = 1.0
+    synthetic_classification_weight: Weight = 0.3
+    synthetic_weight: Weight | None = None
+    real_triplet_weight: Weight = 0.1
+    pseudo_label_weight: Weight = 1.0
+    pseudo_label_threshold: Annotated[float, pydantic.Field(gt=0, le=1)] = 0.95
+    diversity_weight: Weight = 0.3
+    balance_weight: Weight = 1.0
+    bit_balance_weight: Weight | None = None
+    ramp: Share = 0.3
+    scale_by_confidence: bool = True
+    ema_decay: Annotated[float, pydantic.Field(ge=0, lt=1)] = 0.99
+    augment: bool = True
+    cut_labeled: bool = False
+    anchor_stride: Count = 4
+    encoder_steps: Count = 1
+    needs_adversary: Literal["classes", "own"] | None = None
+
+    def __post_init__(self) -> None:
+        """Check what goes together."""
+        if self.cut_labeled and not self.augment:
+            raise InputError("cut_labeled needs augment; leave --no-augment out")
+
+    @classmethod
+    def paper(cls) -> Objective:
+        """The objective of Qiu et al. (SIGIR 2017): saturating, margin 1, weights 1, nothing else.
+
+        It needs a model whose adversary is a stream of its own, `Network(adversary="own")`; `compile` refuses others.
+        """
+        return cls(
+            generator_loss="saturating",
+            margin=1.0,
+            triplet_weight=1.0,
+            synthetic_classification_weight=1.0,
+            synthetic_weight=1.0,
+            real_triplet_weight=0.0,
+            pseudo_label_weight=0.0,
+            diversity_weight=0.0,
+            balance_weight=0.0,
+            bit_balance_weight=0.0,
+            ramp=0.0,
+            scale_by_confidence=False,
+            ema_decay=0.0,
+            augment=False,
+            anchor_stride=1,
+            needs_adversary="own",
+        )
+
+    def resolve(self, num_bits: int, multi_label: bool) -> Objective:
+        """Return the same objective with a number for everything that depends on the data.
+
+        Args:
+            num_bits: K.
+            multi_label: whether an image may have several labels.
+        """
+
+        def given(value: float | None, otherwise: float) -> float:
+            return otherwise if value is None else value
+
+        return dataclasses.replace(
+            self,
+            margin=given(self.margin, num_bits / 4),
+            synthetic_weight=given(self.synthetic_weight, 0.1 if multi_label else 1.0),
+            bit_balance_weight=given(self.bit_balance_weight, 1.0 if multi_label else 0.0),
+        )

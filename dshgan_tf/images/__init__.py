@@ -1,0 +1,1 @@
+"""Images: converting, resizing, decoding, batching, augmenting, drawing."""

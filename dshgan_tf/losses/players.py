@@ -1,0 +1,78 @@
+"""What each player minimises: the paper's terms, and what the recipe adds to them."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from dshgan_tf.config import Objective
+from dshgan_tf.losses import additions, published
+from dshgan_tf.losses.terms import Batch, Images, Term
+
+RESTS_ON_PSEUDO_LABELS = ("pseudo_label_loss", "balance_loss", "pseudo_triplet_loss")
+RESTS_ON_SYNTHETIC_IMAGES = ("triplet_loss", "adversary_loss", "synthetic_classification_loss")
+TEACHES_BY_SYNTHETIC_IMAGES = ("triplet_loss", "synthetic_classification_loss")
+
+
+class Task(NamedTuple):
+    """What the losses must know beside the images.
+
+    Attributes:
+        objective: the weights, resolved for the data.
+        multi_label: whether an image may have several labels.
+        label_frequency: (L,) float, how frequent each label is among the labelled images.
+        ramp: scalar in [0, 1], factor of the terms that rest on synthetic images or on pseudo-labels.
+    """
+
+    objective: Objective
+    multi_label: bool
+    label_frequency: Any
+    ramp: Any = 1.0
+
+
+def encoder_terms(batch: Batch, task: Task) -> dict[str, Term]:
+    """What the CNN and its streams minimise.
+
+    Args:
+        batch: the images of a step.
+        task: objective and data.
+
+    Returns:
+        Name -> term.
+    """
+    objective, multi_label = task.objective, task.multi_label
+    everyone = additions.gather(batch, objective)
+    terms = {
+        **published.encoder_terms(batch, objective, multi_label),
+        **additions.mined_triplets(batch, everyone, objective),
+        **additions.pseudo_label_terms(batch, everyone, objective, multi_label, task.label_frequency),
+        **additions.bit_balance(everyone, objective),
+    }
+    terms = scale(terms, RESTS_ON_PSEUDO_LABELS, task.ramp)
+    terms = scale(terms, RESTS_ON_SYNTHETIC_IMAGES, objective.synthetic_weight)
+    return scale(terms, TEACHES_BY_SYNTHETIC_IMAGES, task.ramp * additions.confident_share(everyone, objective))
+
+
+def generator_terms(
+    anchor_codes: Any, synthetic: Images, made: tuple[Any, Any, Any], objective: Objective, multi_label: bool
+) -> dict[str, Term]:
+    """What the generator minimises.
+
+    Args:
+        anchor_codes: (A, K) relaxed codes of the anchors, constants here.
+        synthetic: what the encoder says of the 2 A synthetic images, all x+, then all x-.
+        made: these images (2 A, H, W, C), pixels 0..255, their noise (2 A, Z) and their labels (2 A, L).
+        objective: the weights, resolved.
+        multi_label: whether an image may have several labels.
+
+    Returns:
+        Name -> term.
+    """
+    return {
+        **published.generator_terms(anchor_codes, synthetic, objective, multi_label),
+        **additions.diversity(*made, objective),
+    }
+
+
+def scale(terms: dict[str, Term], names: tuple[str, ...], factor: Any) -> dict[str, Term]:
+    """Return the terms, with the weights of the named ones times a factor."""
+    return {name: term.scaled(factor) if name in names else term for name, term in terms.items()}

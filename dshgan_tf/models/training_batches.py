@@ -1,0 +1,83 @@
+"""What `fit` is given, as batches that fit the model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from dshgan_tf.data.splits import splits_to_train
+from dshgan_tf.data.triplets import triplets
+from dshgan_tf.errors import InputError
+
+FOREIGN = {"validation_data", "validation_split", "sample_weight", "class_weight"}
+
+
+def as_batches(x: Any, y: Any, batch_size: int | None, model: keras.Model) -> tf.data.Dataset:
+    """Return the training batches of a dataset, which is one already, or of arrays.
+
+    Args:
+        x: batches of `data.triplets`, or images (N, H, W, C).
+        y: labels of the images.
+        batch_size: of images in arrays; None for 64, or all images where there are fewer.
+        model: that will train.
+
+    Raises:
+        ValueError: images without labels, a dataset with them, or arrays that do not fit.
+    """
+    if isinstance(x, tf.data.Dataset):
+        if y is not None or batch_size is not None:
+            raise InputError("a dataset has labels and batches of its own; leave y and batch_size out")
+        return x
+    if y is None:
+        raise InputError(
+            "fit takes images and labels (-1: unlabelled), fit(x, y), or batches of dsh.data.triplets(splits); "
+            f"got {type(x).__name__} alone"
+        )
+    splits = splits_to_train(x, y, model.num_classes, model.multi_label)
+    at_most = len(splits.labeled) + len(splits.unlabeled)
+    return triplets(splits, min(64, at_most) if batch_size is None else batch_size)
+
+
+def check_batches(dataset: tf.data.Dataset, arguments: dict[str, Any], model: keras.Model) -> None:
+    """Compare what `fit` is given with the model before any step, and tell it how frequent the labels are.
+
+    Args:
+        dataset: the batches.
+        arguments: further ones of `fit`.
+        model: that will train.
+
+    Raises:
+        ValueError: batches of another form or of other shapes, validation data, or label frequencies nobody told.
+    """
+    if foreign := sorted(FOREIGN & set(arguments)):
+        raise InputError(
+            f"fit does not take {', '.join(foreign)}; to validate give dsh.callbacks.RetrievalEvaluation(splits)"
+        )
+    spec = dataset.element_spec
+    wanted = {"image": model.image_shape, "label": (model.num_classes,), "negative_label": (model.num_classes,)}
+    if not isinstance(spec, dict) or not set(wanted) <= set(spec):
+        raise InputError(f"fit takes batches of dshgan_tf.data.triplets (dicts), got elements {spec}")
+    for name, shape in wanted.items():
+        if tuple(spec[name].shape[1:]) != shape:
+            raise InputError(
+                f"batches have {name} of shape {tuple(spec[name].shape[1:])}, the model takes {shape}; "
+                "build it with the image_shape and num_classes of the splits"
+            )
+    batch_size, replicas = spec["image"].shape[0], model.distribute_strategy.num_replicas_in_sync
+    if batch_size is not None and batch_size % replicas:
+        raise InputError(f"batch_size {batch_size} is not divisible by {replicas} replicas; choose a multiple")
+    _tell_frequency(dataset, model)
+
+
+def _tell_frequency(dataset: tf.data.Dataset, model: keras.Model) -> None:
+    """Set the model's `label_frequency`, which the balance of the predicted classes is measured by."""
+    if (frequency := getattr(dataset, "label_frequency", None)) is not None:
+        model.label_frequency.assign(frequency)
+    elif not ops.convert_to_numpy(model.label_frequency).any():
+        raise InputError(
+            "this dataset does not say how frequent the labels are; give the one that dsh.data.triplets returned, or "
+            "set dataset.label_frequency = splits.label_frequency on what was made of it"
+        )

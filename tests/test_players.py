@@ -1,0 +1,208 @@
+"""Every term of both players, worked out by hand on a batch of two triplets.
+
+Two labelled images of classes 0 and 1, K = 2 bits. Codes: a_0 = (1, 0), a_1 = (0, 1). The synthetic images are all x+
+first, then all x-: p_0 = (1, 1/2), p_1 = (0, 0), n_0 = (0, 1), n_1 = (1/2, 1).
+"""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+
+import dshgan_tf as dsh
+from dshgan_tf.losses.players import Task, encoder_terms, generator_terms
+from dshgan_tf.losses.published import triplet_adversary_loss
+from dshgan_tf.losses.terms import Batch, Images
+
+LOG2, LOG3 = np.log(2), np.log(3)
+HALF = np.array([0.5, 0.5])
+
+
+def array(rows):
+    return np.array(rows, np.float64)
+
+
+def logit(probability):
+    return np.log(probability / (1 - probability))
+
+
+REAL = Images(array([[1, 0], [0, 1]]), logit(array([3 / 4, 1 / 2])), np.log(array([[3, 1], [1, 1]])), np.eye(2))
+SYNTHETIC = Images(
+    array([[1, 0.5], [0, 0], [0, 1], [0.5, 1]]),
+    logit(array([1 / 2, 1 / 4, 1 / 2, 3 / 4])),
+    np.log(array([[1, 1], [1, 3], [1, 1], [3, 1]])),
+    np.eye(2)[[0, 1, 1, 0]],  # labels of x+, then of x-
+)
+UNLABELED = Images(
+    array([[1, 0.5], [0, 1]]),
+    logit(array([1 / 2, 1 / 2])),
+    np.log(array([[7, 1], [1, 1]])),
+    np.eye(2),
+    array([[1, 1], [0, 0]]),  # the first pseudo-label is confident, the second is not
+)
+PLAIN = dsh.Objective(
+    margin=1.0, anchor_stride=1, triplet_weight=1, synthetic_classification_weight=1, scale_by_confidence=False
+)
+
+
+def terms_of(batch, objective=PLAIN, ramp=1.0, multi_label=False):
+    return encoder_terms(batch, Task(objective.resolve(2, multi_label), multi_label, HALF, ramp))
+
+
+def check(term, weight, values):
+    np.testing.assert_allclose(float(term.weight), weight, rtol=1e-6)
+    np.testing.assert_allclose(term.values, values, rtol=1e-5, atol=1e-7)
+
+
+def test_the_papers_terms_of_the_encoder():
+    terms = terms_of(Batch(REAL, None, SYNTHETIC), dsh.Objective.paper())
+    assert set(terms) == {"classification_loss", "triplet_loss", "adversary_loss", "synthetic_classification_loss"}
+    # P(class) is 3/4 and 1/2 for the real images; 1/2, 3/4, 1/2, 3/4 for the synthetic ones.
+    check(terms["classification_loss"], 1, [np.log(4 / 3), LOG2])
+    check(terms["synthetic_classification_loss"], 1, [LOG2, np.log(4 / 3), LOG2, np.log(4 / 3)])
+    # Margin 1. |a_0 - n_0|^2 = 2, |a_0 - p_0|^2 = 1/4: max(0, 1 - 2 + 1/4) = 0.
+    # |a_1 - n_1|^2 = 1/4, |a_1 - p_1|^2 = 1: 1 - 1/4 + 1 = 7/4.
+    check(terms["triplet_loss"], 1, [0, 7 / 4])
+    # -log P(real) of the real images, 3/4 and 1/2, has the mean r; -log(1 - P(real)) of x+ is log 2, log 4/3,
+    # of x- log 2, log 4. A triplet has the mean of its three members.
+    real = (np.log(4 / 3) + LOG2) / 2
+    check(terms["adversary_loss"], 1, [(real + LOG2 + LOG2) / 3, (real + np.log(4 / 3) + np.log(4)) / 3])
+
+
+def test_the_papers_terms_of_the_generator():
+    anchors = array([[1, 0], [0, 1]])
+    terms = generator_terms(anchors, SYNTHETIC, (None, None, None), dsh.Objective.paper().resolve(2, False), False)
+    assert set(terms) == {"generator_triplet_loss", "generator_adversary_loss", "generator_classification_loss"}
+    check(terms["generator_triplet_loss"], 1, [0, 7 / 4])
+    # The paper's generator minimises log(1 - P(real)); ours, non-saturating, -log P(real).
+    check(terms["generator_adversary_loss"], 1, -array([LOG2, np.log(4 / 3), LOG2, np.log(4)]))
+    check(terms["generator_classification_loss"], 1, [LOG2, np.log(4 / 3), LOG2, np.log(4 / 3)])
+    objective = dataclasses.replace(PLAIN, diversity_weight=0.0).resolve(2, False)
+    terms = generator_terms(anchors, SYNTHETIC, (None, None, None), objective, False)
+    check(terms["generator_adversary_loss"], 1, [LOG2, np.log(4), LOG2, np.log(4 / 3)])
+
+
+def test_every_real_image_counts_for_the_real_member():
+    # Labelled and unlabelled images each have half of the say, however many there are.
+    batch = Batch(REAL, UNLABELED._replace(adversary_logits=logit(array([1 / 4, 1 / 4, 1 / 4]))), SYNTHETIC)
+    real = ((np.log(4 / 3) + LOG2) / 2 + np.log(4)) / 2
+    np.testing.assert_allclose(
+        triplet_adversary_loss(batch), [(real + 2 * LOG2) / 3, (real + np.log(4 / 3) + np.log(4)) / 3], rtol=1e-6
+    )
+
+
+def test_what_goes_beyond_the_paper():
+    terms = terms_of(Batch(REAL, UNLABELED, SYNTHETIC), dataclasses.replace(PLAIN, real_triplet_weight=0.1))
+    # Mined among the real images: the anchor is its own positive at 0, the other image its negative at 2: 1 - 2 < 0.
+    check(terms["real_triplet_loss"], 0.1, [0, 0])
+    # u_0 = (1, 1/2) with pseudo-label 0: positives a_0 at 1/4 and itself at 0, one negative, a_1 at 5/4; u_1 is not
+    # known, so it is nobody's positive or negative. 1 - 5/4 + 1/4 = 0 and 1 - 5/4 < 0. u_1 has no triplet.
+    check(terms["pseudo_triplet_loss"], 0.1, [0, 0])
+    check(terms["pseudo_label_loss"], 1, [np.log(8 / 7), 0])
+    # The mean prediction is (7/8 + 1/2) / 2 = 11/16 and 5/16, wanted are halves.
+    divergence = 11 / 16 * np.log(11 / 8) + 5 / 16 * np.log(5 / 8)
+    check(terms["balance_loss"], 1, [divergence])
+    wide = dataclasses.replace(PLAIN, margin=2.0)
+    terms = terms_of(Batch(REAL, UNLABELED), wide)
+    check(terms["real_triplet_loss"], 0.1, [0, 0])  # 2 - 2 + 0 is not above 0
+    check(terms["pseudo_triplet_loss"], 0.1, [(1 + 3 / 4) / 2, 0])  # 2 - 5/4 + 1/4 and 2 - 5/4
+    # Bits of the real images are on for half of them: balanced. All on: 1.
+    balanced = dataclasses.replace(PLAIN, bit_balance_weight=3.0)
+    check(terms_of(Batch(REAL), balanced)["bit_balance_loss"], 3, [0])
+    check(terms_of(Batch(REAL._replace(relaxed_codes=np.ones((2, 2)))), balanced)["bit_balance_loss"], 3, [1])
+
+
+def test_diversity_of_the_generator():
+    images = np.zeros((4, 1, 1, 1))
+    images[1] = 0.1 * 127.5  # of the first image it differs by 0.1 of the half range, in noise by 1
+    noise, labels = array([[0.0], [1.0], [5.0], [9.0]]), np.eye(3)[[0, 0, 1, 2]]
+    objective = dataclasses.replace(PLAIN, diversity_weight=0.3).resolve(2, False)
+    terms = generator_terms(array([[1, 0], [0, 1]]), SYNTHETIC, (images, noise, labels), objective, False)
+    check_weight = terms["generator_diversity_loss"]
+    np.testing.assert_allclose(check_weight.values, [1 / 0.2, 1 / 0.2, 0, 0], rtol=1e-3)
+    assert check_weight.weight == 0.3
+
+
+@pytest.mark.parametrize("ramp", [0.0, 0.5, 1.0])
+def test_weights_by_the_ramp_and_by_the_share_of_confident_pseudo_labels(ramp):
+    objective = dsh.Objective(anchor_stride=1)
+    terms = terms_of(Batch(REAL, UNLABELED, SYNTHETIC), objective, ramp)
+    weights = {name: float(term.weight) for name, term in terms.items()}
+    # Half of the pseudo-labels are confident.
+    assert weights == pytest.approx(
+        {
+            "classification_loss": 1,
+            "real_triplet_loss": 0.1,
+            "pseudo_label_loss": ramp,
+            "pseudo_triplet_loss": 0.1 * ramp,
+            "balance_loss": ramp,
+            "adversary_loss": 1,
+            "triplet_loss": 0.1 * ramp / 2,
+            "synthetic_classification_loss": 0.3 * ramp / 2,
+        }
+    )
+    plain = dataclasses.replace(objective, scale_by_confidence=False)
+    assert float(terms_of(Batch(REAL, UNLABELED, SYNTHETIC), plain, ramp)["triplet_loss"].weight) == 0.1 * ramp
+
+
+@pytest.mark.parametrize(("multi_label", "given", "factor"), [(False, None, 1), (True, None, 0.1), (True, 0.5, 0.5)])
+def test_what_needs_synthetic_images_weighs_less_with_several_labels(multi_label, given, factor):
+    objective = dsh.Objective(synthetic_weight=given, anchor_stride=1)
+    terms = terms_of(Batch(REAL, None, SYNTHETIC), objective, multi_label=multi_label)
+    assert terms["triplet_loss"].weight == pytest.approx(0.1 * factor)
+    assert terms["adversary_loss"].weight == pytest.approx(factor)
+    assert terms["synthetic_classification_loss"].weight == pytest.approx(0.3 * factor)
+    assert terms["classification_loss"].weight == 1
+
+
+def test_the_margin_is_a_quarter_of_the_bits_or_what_is_given():
+    assert dsh.Objective().resolve(48, False).margin == 12
+    assert dsh.Objective(margin=3.0).resolve(48, False).margin == 3
+    assert dsh.Objective.paper().resolve(48, False).margin == 1
+    # Every fourth labelled image is an anchor: a_0 with p_0 and n_0, a_4 with p_1 and n_1, K = 2, margin 1/2.
+    real = Images(*(np.repeat(rows, 4, axis=0) for rows in REAL[:4]))
+    terms = terms_of(Batch(real, None, SYNTHETIC), dsh.Objective())
+    np.testing.assert_allclose(terms["triplet_loss"].values, [0, 1 / 2 - 1 / 4 + 1])
+
+
+def test_the_ramp_at_its_start_half_way_and_after_it(model):
+    model.compile(objective=dsh.Objective(ramp=0.5))
+    model.total_steps.assign(40)
+    for steps, expected in ((0, 0.0), (10, 0.5), (20, 1.0), (40, 1.0)):
+        model.steps.assign(steps)
+        assert float(model.ramp()) == expected
+    model.compile(objective=dsh.Objective(ramp=0.0))
+    assert model.ramp() == 1.0
+
+
+def test_the_learning_rate_at_its_start_peak_and_end():
+    from dshgan_tf.models.warmup_linear_decay import WarmupLinearDecay
+
+    schedule = WarmupLinearDecay(0.1, warmup=0.05, final=0.02, total_steps=1000)
+    for step, expected in ((0, 0.002), (24, 0.05), (49, 0.1), (525, 0.1 * (1 - 0.98 * 0.5)), (1000, 0.002)):
+        assert float(schedule(step)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_positives_come_first_and_have_the_anchors_labels(model, batch):
+    model.compile(objective=dsh.Objective(anchor_stride=4))
+    images, noise, labels = (keras.ops.convert_to_numpy(part) for part in model.synthesise(batch, training=True))
+    anchors, negatives = batch["label"].numpy()[::4], batch["negative_label"].numpy()[::4]
+    np.testing.assert_array_equal(labels, np.concatenate([anchors, negatives]))
+    assert len(images) == len(noise) == 8 and (np.unique(noise, axis=0).shape[0] == 8)
+    assert (anchors * negatives).sum() == 0
+
+
+@pytest.mark.parametrize(("steps", "objective", "adversary"), [(60, None, "classes"), (60, "paper", "own")])
+def test_a_short_training_raises_map(digits, steps, objective, adversary):
+    keras.utils.set_random_seed(0)
+    model = dsh.DSHGAN(16, 10, (8, 8, 1), network=dsh.Network(width=8, adversary=adversary))
+    model.compile(objective=dsh.Objective.paper() if objective else None)
+
+    def value():
+        codes = [model.encode(part.images) for part in (digits.query, digits.database)]
+        return dsh.retrieval.evaluate(codes[0], digits.query.labels, codes[1], digits.database.labels, 16)["map"]
+
+    before = value()
+    model.fit(dsh.data.triplets(digits, 32), epochs=1, steps_per_epoch=steps, verbose=0)
+    assert value() > before + 0.1
