@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from dshgan_tf.config import Network, Objective, Optimization, RunConfig
     from dshgan_tf.errors import InputError
     from dshgan_tf.images import preprocessing
-    from dshgan_tf.models.dshgan import DSHGAN, load_model
+    from dshgan_tf.models.dshgan import DSHGAN
     from dshgan_tf.models.generator import Generator
     from dshgan_tf.models.hash_encoder import HashEncoder
+    from dshgan_tf.models.loading import load_model
     from dshgan_tf.search.hamming_index import HammingIndex
 
 __version__ = "0.1.0"
@@ -39,7 +40,7 @@ _HOMES = {
     "codes": "dshgan_tf.codes",
     "data": "dshgan_tf.data",
     "errors": "dshgan_tf.errors",
-    "load_model": "dshgan_tf.models.dshgan",
+    "load_model": "dshgan_tf.models.loading",
     "losses": "dshgan_tf.losses",
     "metrics": "dshgan_tf.metrics",
     "preprocessing": "dshgan_tf.images.preprocessing",

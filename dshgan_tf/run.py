@@ -104,7 +104,7 @@ class Run:
 
     def load_model(self) -> DSHGAN:
         """Return the trained model."""
-        from dshgan_tf.models.dshgan import load_model
+        from dshgan_tf.models.loading import load_model
 
         self.require_finished()
         return load_model(self.path("model"))

@@ -232,8 +232,15 @@ def test_odd_models_are_refused_or_load(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change", [{"width": 10**9}, {"num_bits": 10**9}, {"image_shape": (10**6, 10**6, 3)}, {"num_classes": True}]
+    ("change", "name"),
+    [
+        ({"network": {"width": 10**9}}, "width"),
+        ({"num_bits": 10**9}, "num_bits"),
+        ({"image_shape": (10**6, 10**6, 3)}, "image_shape"),
+        ({"num_classes": True}, "num_classes"),
+        ({"network": "small"}, "network"),
+    ],
 )
-def test_sizes_that_no_machine_has_are_refused_before_they_are_made(change):
-    with pytest.raises(ValueError, match=f"{next(iter(change))} must be"):
+def test_sizes_that_no_machine_has_are_refused_before_they_are_made(change, name):
+    with pytest.raises(ValueError, match=f"{name} must be"):
         dsh.DSHGAN(**({"num_bits": 4, "num_classes": 3, "image_shape": (4, 4, 1)} | change))

@@ -12,7 +12,8 @@ import keras
 
 from dshgan_tf.errors import InputError
 from dshgan_tf.files import atomic_path
-from dshgan_tf.models.dshgan import DSHGAN, load_model
+from dshgan_tf.models.dshgan import DSHGAN
+from dshgan_tf.models.loading import load_model
 
 
 class Checkpoint(keras.callbacks.Callback):

@@ -50,9 +50,10 @@ class Recipe(kt.HyperModel):
             weights |= {"triplet_weight": 5, "adversary_weight": 3, "synthetic_classification_weight": 3}
         changes = {name: around(name, getattr(objective, name), factor) for name, factor in weights.items()}
         if config.method != "supervised" and objective.pseudo_label_weight:
-            threshold = objective.pseudo_label_threshold
+            threshold = objective.threshold_for(self.splits.fewest_labels)
             choices = sorted({0.8, 0.9, 0.95, 0.98, threshold})
-            changes["pseudo_label_threshold"] = hp.Choice("pseudo_label_threshold", choices, default=threshold)
+            chosen = hp.Choice("pseudo_label_threshold", choices, default=threshold)
+            changes["pseudo_label_threshold"] = objective.pseudo_label_threshold if chosen == threshold else chosen
         optimization = config.optimization
         searched = ["encoder_learning_rate"] + ["generator_learning_rate"] * (config.method == "dsh-gan")
         rates = {name: around(name, getattr(optimization, name), 4) for name in searched}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 import pydantic
 
@@ -48,6 +49,19 @@ class Network:
             raise InputError("weights and trained_layers need a pretrained backbone; give its name or file as backbone")
         if self.backbone.endswith(".keras") and self.weights is not None:
             raise InputError(f"backbone {self.backbone} has its own weights; leave weights={self.weights!r} out")
+
+    @classmethod
+    def of(cls, given: Network | Mapping[str, Any] | None) -> Network:
+        """Return the network that was given: itself, its fields, or None for the recipe's.
+
+        Raises:
+            ValueError: anything else, or fields that do not fit.
+        """
+        if isinstance(given, cls):
+            return given
+        if given is not None and not isinstance(given, Mapping):
+            raise InputError(f"network must be a Network or a mapping of its fields, got {given!r}")
+        return cls(**(given or {}))
 
     def width_for(self, image_shape: tuple[int, int, int]) -> int:
         """Return the channels at full resolution for images (H, W, C)."""

@@ -10,6 +10,9 @@ import pydantic
 from dshgan_tf.config.settings import Count, Rate, Share, Weight, settings
 from dshgan_tf.errors import InputError
 
+THRESHOLD, STRICT_THRESHOLD = 0.95, 0.99  # of pseudo-labels
+FEW_LABELS = 4  # images a class, from which on the first threshold will do
+
 
 @settings
 class Objective:
@@ -32,7 +35,9 @@ class Objective:
         real_triplet_weight: weight of the triplets mined among the real images of a batch.
         pseudo_label_weight: weight of the cross-entropy of confident predictions on unlabelled images; 0 takes their
             triplets, `balance_weight` and `scale_by_confidence` away too.
-        pseudo_label_threshold: confidence in (0, 1] from which a prediction counts as a label.
+        pseudo_label_threshold: confidence in (0, 1] from which a prediction counts as a label; None for 0.95, and for
+            0.99 where a class has fewer than 4 labelled images to train on. There early mistakes are many, and the
+            classes that they mix stay mixed (docs/recipe.md, "One label a class").
         diversity_weight: weight of the generator's diversity loss, against one picture a class.
         balance_weight: weight of the balance of the classes predicted on unlabelled images.
         bit_balance_weight: weight of the balance of the bits of real images; None for 1 where images have several
@@ -66,7 +71,7 @@ class Objective:
     synthetic_weight: Weight | None = None
     real_triplet_weight: Weight = 0.1
     pseudo_label_weight: Weight = 1.0
-    pseudo_label_threshold: Annotated[float, pydantic.Field(gt=0, le=1)] = 0.95
+    pseudo_label_threshold: Annotated[float, pydantic.Field(gt=0, le=1)] | None = None
     diversity_weight: Weight = 0.3
     balance_weight: Weight = 1.0
     bit_balance_weight: Weight | None = None
@@ -108,6 +113,16 @@ class Objective:
             anchor_stride=1,
             needs_adversary="own",
         )
+
+    def threshold_for(self, fewest_labels: int) -> float:
+        """Return the threshold of pseudo-labels.
+
+        Args:
+            fewest_labels: labelled images of the rarest class.
+        """
+        if self.pseudo_label_threshold is not None:
+            return self.pseudo_label_threshold
+        return STRICT_THRESHOLD if fewest_labels < FEW_LABELS else THRESHOLD
 
     def resolve(self, num_bits: int, multi_label: bool) -> Objective:
         """Return the same objective with a number for everything that depends on the data.

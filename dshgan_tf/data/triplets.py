@@ -134,7 +134,8 @@ def triplets(
     Returns:
         Dataset of dicts: `image` (B, H, W, C) float32 pixels, 0..255, `label` (B, L) float32, `negative_label` (B, L)
         float32 that shares no label with `label`, and `unlabeled_image` (B, H, W, C) float32 pixels. The dataset's
-        attribute `label_frequency` (L,) says how frequent the labels are among all labelled images; `fit` reads it.
+        attribute `label_frequency` (L,) says how frequent the labels are among all labelled images, and
+        `fewest_labels` how many of these the rarest class has; `fit` reads both.
 
     Raises:
         ValueError: batch_size below 1, or above the number of images where some are unlabelled; first_step negative.
@@ -172,5 +173,6 @@ def triplets(
     fixed = tf.data.Options()
     fixed.autotune.enabled = False
     batches = batches.with_options(fixed)
-    batches.label_frequency = splits.label_frequency  # what is the same in every batch is no part of it
+    # What is the same in every batch is no part of it.
+    batches.label_frequency, batches.fewest_labels = splits.label_frequency, splits.fewest_labels
     return batches

@@ -7,12 +7,12 @@ from typing import Any
 from keras import ops
 
 
-def pseudo_labels(class_logits: Any, threshold: float, multi_label: bool) -> tuple[Any, Any]:
+def pseudo_labels(class_logits: Any, threshold: Any, multi_label: bool) -> tuple[Any, Any]:
     """Turn predictions into label rows, and tell which of their labels are confident.
 
     Args:
         class_logits: (B, L) float.
-        threshold: confidence in (0, 1].
+        threshold: confidence in (0, 1], a number or a scalar tensor.
         multi_label: several labels an image are decided one by one, present or absent; one label is decided as a whole.
 
     Returns:
@@ -27,4 +27,4 @@ def pseudo_labels(class_logits: Any, threshold: float, multi_label: bool) -> tup
         labels = ops.one_hot(ops.argmax(class_logits, axis=-1), class_logits.shape[-1], dtype=dtype)
         confidence = ops.max(ops.softmax(class_logits, axis=-1), axis=-1, keepdims=True)
         confidence = ops.broadcast_to(confidence, ops.shape(labels))
-    return labels, ops.cast(confidence >= threshold, dtype)
+    return labels, ops.cast(confidence >= ops.cast(threshold, dtype), dtype)

@@ -35,6 +35,7 @@ class AlternatingTraining(keras.Model):
         generator: G, or None.
         uses_unlabeled: whether unlabelled images train.
         objective: weights, margin and ramps, resolved for the data.
+        threshold: confidence from which a prediction counts as a label; `fit` sets it by the labels that there are.
         training_metrics: what is logged.
         encoder_player: the encoder with its optimizer.
         generator_player: the generator with its optimizer, or None.
@@ -56,6 +57,7 @@ class AlternatingTraining(keras.Model):
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.test_seed_generator = keras.random.SeedGenerator(seed + 1)  # testing must not move the training's noise
         fixed = {"shape": (), "trainable": False}
+        self.threshold = self.add_weight(initializer="ones", name="pseudo_label_threshold", **fixed)
         self.total_steps = self.add_weight(initializer="ones", dtype="float32", name="total_steps", **fixed)
         self.steps = self.add_weight(
             initializer="zeros", dtype="int32", name="steps", aggregation="only_first_replica", **fixed
@@ -144,7 +146,7 @@ class AlternatingTraining(keras.Model):
         if not self.objective.pseudo_label_weight:
             return {}
         logits = ops.stop_gradient(self.teach(images)["class_logits"])
-        labels, known = pseudo_labels(logits, self.objective.pseudo_label_threshold, self.encoder.multi_label)
+        labels, known = pseudo_labels(logits, self.threshold, self.encoder.multi_label)
         return {"labels": labels, "known": known}
 
     def teach(self, images: Any) -> Tensors:

@@ -12,6 +12,7 @@ import tensorflow as tf
 from keras import ops
 
 from dshgan_tf.config import METHODS, Method, Network, Objective, Optimization, check_adversary
+from dshgan_tf.config.objective import FEW_LABELS
 from dshgan_tf.errors import InputError
 from dshgan_tf.models import saved_state
 from dshgan_tf.models.alternating_training import AlternatingTraining, Tensors
@@ -22,7 +23,7 @@ from dshgan_tf.models.optimizers import Given, choose_optimizers
 from dshgan_tf.models.player import Player
 from dshgan_tf.models.precision import dtype_policy
 from dshgan_tf.models.sizes import check_sizes
-from dshgan_tf.models.training_batches import as_batches, check_batches
+from dshgan_tf.models.training_batches import as_batches, check_batches, tell_labels
 from dshgan_tf.models.training_metrics import TrainingMetrics
 
 
@@ -106,6 +107,7 @@ class DSHGAN(AlternatingTraining):
 
     def _set_objective(self, objective: Objective) -> None:
         self.objective = objective.resolve(self.num_bits, self.multi_label)
+        self.threshold.assign(objective.threshold_for(FEW_LABELS))
         self.training_metrics = TrainingMetrics(self.objective, self.uses_unlabeled, self.generator is not None)
         self.augmenter = Augmenter(self.seed_generator, objective.augment, holes=not self.multi_label)
 
@@ -198,6 +200,7 @@ class DSHGAN(AlternatingTraining):
         """
         batches = as_batches(x, y, batch_size, self)
         check_batches(batches, kwargs, self)
+        tell_labels(batches, self)
         cardinality = int(batches.cardinality())
         if steps_per_epoch is None:
             if cardinality < 1:
@@ -286,26 +289,3 @@ def _check_method(method: str, gan: bool) -> str:
     if not gan and method == "semi-supervised":
         raise InputError("gan=False is short for method='supervised', got method='semi-supervised'; leave gan out")
     return method if gan else "supervised"
-
-
-def load_model(path: str | os.PathLike[str]) -> DSHGAN:
-    """Load a model saved as `.keras`, in safe mode, ready to encode or to go on training.
-
-    `keras.saving.load_model` does the same.
-
-    Args:
-        path: the file.
-
-    Returns:
-        The model.
-
-    Raises:
-        ValueError: no such file, a damaged one, or not a DSHGAN.
-    """
-    try:
-        model = keras.models.load_model(path, safe_mode=True)
-    except Exception as error:  # Keras raises whatever a damaged file makes it stumble over
-        raise InputError(f"cannot load {path} ({error}); give a model.keras of this project") from error
-    if not isinstance(model, DSHGAN):
-        raise InputError(f"{path} holds a {type(model).__name__}, not a DSHGAN; give a model.keras of this project")
-    return model

@@ -47,7 +47,7 @@ class Generator(keras.Model):
         **kwargs: Any,
     ) -> None:
         check_sizes(num_classes=num_classes)
-        network = network if isinstance(network, Network) else Network(**(network or {}))
+        network = Network.of(network)
         image_shape = tuple(int(side) for side in image_shape)
         check_image_shape(image_shape)
         noise = keras.Input((network.noise_dim,), name="noise")

@@ -68,7 +68,7 @@ class HashEncoder(keras.Model):
         **kwargs: Any,
     ) -> None:
         check_sizes(num_bits=num_bits, num_classes=num_classes)
-        network = network if isinstance(network, Network) else Network(**(network or {}))
+        network = Network.of(network)
         image_shape = tuple(int(side) for side in image_shape)
         check_image_shape(image_shape)
         if trunk is None and network.backbone.endswith(".keras"):

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from dshgan_tf.data.splits import splits_to_train
+from dshgan_tf.data.splits_to_train import splits_to_train
 from dshgan_tf.data.triplets import triplets
 from dshgan_tf.errors import InputError
 
@@ -42,7 +42,7 @@ def as_batches(x: Any, y: Any, batch_size: int | None, model: keras.Model) -> tf
 
 
 def check_batches(dataset: tf.data.Dataset, arguments: dict[str, Any], model: keras.Model) -> None:
-    """Compare what `fit` is given with the model before any step, and tell it how frequent the labels are.
+    """Compare what `fit` is given with the model before any step.
 
     Args:
         dataset: the batches.
@@ -50,7 +50,7 @@ def check_batches(dataset: tf.data.Dataset, arguments: dict[str, Any], model: ke
         model: that will train.
 
     Raises:
-        ValueError: batches of another form or of other shapes, validation data, or label frequencies nobody told.
+        ValueError: batches of another form or of other shapes, or validation data.
     """
     if foreign := sorted(FOREIGN & set(arguments)):
         raise InputError(
@@ -69,11 +69,22 @@ def check_batches(dataset: tf.data.Dataset, arguments: dict[str, Any], model: ke
     batch_size, replicas = spec["image"].shape[0], model.distribute_strategy.num_replicas_in_sync
     if batch_size is not None and batch_size % replicas:
         raise InputError(f"batch_size {batch_size} is not divisible by {replicas} replicas; choose a multiple")
-    _tell_frequency(dataset, model)
 
 
-def _tell_frequency(dataset: tf.data.Dataset, model: keras.Model) -> None:
-    """Set the model's `label_frequency`, which the balance of the predicted classes is measured by."""
+def tell_labels(dataset: tf.data.Dataset, model: keras.Model) -> None:
+    """Tell the model how frequent the labels are, and how many the rarest class has.
+
+    The balance of the predicted classes is measured by the first; the threshold of pseudo-labels follows the second.
+
+    Args:
+        dataset: of `data.triplets`, with its attributes `label_frequency` and `fewest_labels`.
+        model: compiled.
+
+    Raises:
+        ValueError: nobody has told how frequent the labels are.
+    """
+    if (fewest := getattr(dataset, "fewest_labels", None)) is not None:
+        model.threshold.assign(model.given_objective.threshold_for(fewest))
     if (frequency := getattr(dataset, "label_frequency", None)) is not None:
         model.label_frequency.assign(frequency)
     elif not ops.convert_to_numpy(model.label_frequency).any():

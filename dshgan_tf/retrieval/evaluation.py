@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from dshgan_tf.retrieval import asymmetric
 
 PEER = MappingProxyType({"ties": "index", "divisor": "retrieved"})
-
 MAX_COUNTS = 1 << 20  # counts held at once, 8 MiB of int64; the metrics' temporaries are some ten times that
 
 

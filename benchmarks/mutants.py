@@ -1,0 +1,142 @@
+"""Would the tests have caught it? Faults put into the losses and the training step, one at a time.
+
+    python benchmarks/mutants.py [--only WORD]
+
+Each mutant is a copy of the library with one line changed. The tests of losses, players and model run on it until one
+fails. A mutant that survives is printed, and ends the program with status 1. About 20 seconds a mutant and core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from rich.console import Console
+
+ROOT = Path(__file__).resolve().parent.parent
+# The quick ones first; the others where these pass.
+TESTS = (("tests/test_players.py", "tests/test_losses.py"), ("tests/test_model.py", "tests/test_watchdogs.py"))
+PUBLISHED, ADDITIONS, PLAYERS = (f"losses/{name}.py" for name in ("published", "additions", "players"))
+STEP, AVERAGING, OBJECTIVE = "models/alternating_training.py", "models/averaging.py", "config/objective.py"
+BATCH, BALANCE, DIVERSITY = (f"losses/{name}.py" for name in ("batch_triplets", "balance", "diversity"))
+PSEUDO, SCHEDULE, PLAYER = "losses/pseudo_labels.py", "models/warmup_linear_decay.py", "models/player.py"
+
+# File, what stands there, what the fault puts in its place.
+MUTANTS = [
+    # The five faults that once passed every test.
+    (PUBLISHED, "positives, negatives = ops.split(synthetic.relaxed_codes, 2)\n    triplets = triplet_loss(anchors,",
+     "negatives, positives = ops.split(synthetic.relaxed_codes, 2)\n    triplets = triplet_loss(anchors,"),
+    (PUBLISHED, "Term(objective.triplet_weight, triplets),\n        \"adversary_loss\"",
+     "Term(7 * objective.triplet_weight, triplets),\n        \"adversary_loss\""),
+    (PUBLISHED, "return -ops.softplus(logits)", "return ops.softplus(logits)"),
+    (STEP, "ops.minimum(ops.cast(self.steps, \"float32\") / length, 1.0)",
+     "1.0 - ops.minimum(ops.cast(self.steps, \"float32\") / length, 1.0)"),
+    (OBJECTIVE, "num_bits / 4)", "num_bits / 40)"),
+    # The published losses.
+    (PUBLISHED, "margin - squared_distance(anchor, negative) +", "margin + squared_distance(anchor, negative) -"),
+    (PUBLISHED, "ops.sum(ops.square(a - b), axis=-1)", "ops.mean(ops.square(a - b), axis=-1)"),
+    (PUBLISHED, "ops.relu(margin - squared", "(margin - squared"),
+    (PUBLISHED, "ops.softplus(-logits if real else logits)", "ops.softplus(logits if real else -logits)"),
+    (PUBLISHED, "return ops.softplus(-logits)\n", "return ops.softplus(logits)\n"),
+    (PUBLISHED, "ops.softplus(logits) - labels * logits", "ops.softplus(logits) + labels * logits"),
+    (PUBLISHED, "-ops.sum(known * labels * ops.log_softmax", "-ops.sum(labels * ops.log_softmax"),
+    (PUBLISHED, "(real + positive + negative) / 3", "(real + positive + negative) / 2"),
+    (PUBLISHED, "unlabeled.adversary_logits, real=True))) / 2", "unlabeled.adversary_logits, real=False))) / 2"),
+    (PUBLISHED, "adversary_loss(batch.synthetic.adversary_logits, real=False)",
+     "adversary_loss(batch.synthetic.adversary_logits, real=True)"),
+    (PUBLISHED, "triplets = triplet_loss(anchor_codes, positives, negatives",
+     "triplets = triplet_loss(anchor_codes, negatives, positives"),
+    (PUBLISHED, "real.relaxed_codes[:: objective.anchor_stride]",
+     "real.relaxed_codes[: synthetic.labels.shape[0] // 2]"),
+    (PUBLISHED, "\"generator_adversary_loss\": Term(objective.adversary_weight",
+     "\"generator_adversary_loss\": Term(-objective.adversary_weight"),
+    (PUBLISHED, "\"synthetic_classification_loss\": Term(objective.synthetic_classification_weight",
+     "\"synthetic_classification_loss\": Term(objective.classification_weight"),
+    # What the recipe adds.
+    (ADDITIONS, "Term(objective.pseudo_label_weight * weight, values)", "Term(weight + 1, values)"),
+    (ADDITIONS, "loss(unlabeled, [everyone.real, everyone.unlabeled])", "loss(unlabeled, [everyone.real])"),
+    (ADDITIONS, "return ops.mean(everyone.unlabeled.known)", "return 1 - ops.mean(everyone.unlabeled.known) / 2"),
+    (ADDITIONS, "multi_label, unlabeled.known)", "multi_label)"),
+    (ADDITIONS, "images / HALF_RANGE", "images"),
+    (PLAYERS, "scale(terms, RESTS_ON_PSEUDO_LABELS, task.ramp)", "scale(terms, RESTS_ON_PSEUDO_LABELS, 1.0)"),
+    (PLAYERS, "scale(terms, RESTS_ON_SYNTHETIC_IMAGES, objective.synthetic_weight)", "dict(terms)"),
+    (PLAYERS, "task.ramp * additions.confident_share", "additions.confident_share"),
+    (PLAYERS, "        **additions.diversity(*made, objective),\n", ""),
+    (BALANCE, "2 * ops.mean(relaxed_codes, axis=0) - 1", "ops.mean(relaxed_codes, axis=0) - 1"),
+    (BALANCE, "divergence(1 - mean, 1 - prior)", "divergence(1 - mean, prior)"),
+    (DIVERSITY, "apart > 1e-4", "apart > -1"),
+    (DIVERSITY, "ops.maximum(ops.sum(same, axis=-1), 1)", "2"),
+    (PSEUDO, "confidence >= ops", "confidence <= ops"),
+    (PSEUDO, "ops.maximum(probabilities, 1 - probabilities)", "probabilities"),
+    (BATCH, "side=\"left\"", "side=\"right\""),
+    (BATCH, "common > 0.5", "common > 1.5"),
+    (BATCH, "margin * shares if graded", "margin if graded"),
+    (BATCH, "ops.logical_and(labelled, apart)", "apart"),
+    (BATCH, "loss / ops.maximum(ops.sum(count, axis=-1), 1)", "loss / ops.maximum(ops.sum(similar, axis=-1), 1)"),
+    # The step.
+    (STEP, "ops.concatenate([self.anchors(data[\"label\"]), self.anchors(data[\"negative_label\"])])",
+     "ops.concatenate([self.anchors(data[\"negative_label\"]), self.anchors(data[\"label\"])])"),
+    (STEP, "with frozen_statistics(self.generator), frozen_statistics(encoder):", "with frozen_statistics(encoder):"),
+    (STEP, "            with frozen_statistics(self.encoder):\n", "            if True:\n"),
+    (STEP, "for _ in range(self.objective.encoder_steps):", "for _ in range(1):"),
+    (STEP, "        self.steps.assign_add(1)\n", "        self.steps.assign_add(2)\n"),
+    (STEP, "return self.average_encoder(images, training=False)", "return self.encoder(images, training=False)"),
+    (STEP, "hole=self.objective.cut_labeled", "hole=True"),
+    (STEP, "source = self.seed_generator if training else self.test_seed_generator", "source = self.seed_generator"),
+    (AVERAGING, "keep * before + (1 - keep)", "(1 - keep) * before + keep"),
+    (AVERAGING, "step / (step + 10.0)", "step / (step + 1.0)"),
+    (SCHEDULE, "(1.0 - self.final) *", "self.final *"),
+    (SCHEDULE, "tf.minimum(rise, fall)", "rise"),
+    (PLAYER, "        undo(before, broken)\n", ""),
+]  # fmt: skip
+
+
+def is_caught(place: int) -> str | None:
+    """Run the tests on mutant `place`; return the test that fails, or None."""
+    file, old, new = MUTANTS[place]
+    with tempfile.TemporaryDirectory(prefix="dshgan_mutant_") as folder:
+        for name in ("dshgan_tf", "tests", "training", "export"):
+            shutil.copytree(ROOT / name, Path(folder, name), ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / "pyproject.toml", folder)
+        path = Path(folder, "dshgan_tf", file)
+        text = path.read_text()
+        if text.count(old) != 1:
+            raise SystemExit(f"mutant {place}: {file} holds {text.count(old)} times {old!r}; write it anew")
+        path.write_text(text.replace(old, new))
+        return next(filter(None, (failing_test(tests, folder) for tests in TESTS)), None)
+
+
+def failing_test(tests: tuple[str, ...], folder: str) -> str | None:
+    """Run some tests in a folder until one fails; return its name, or None."""
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--tb=no", *tests]
+    limits = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=os.environ | limits, check=False)
+    failed = [line.split(" ")[1] for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    return (failed or [f"status {done.returncode}"])[0] if done.returncode else None
+
+
+def main() -> int:
+    """Run all mutants, as many at a time as there are cores."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default="", help="mutants whose file or text holds this word")
+    word = parser.parse_args().only
+    chosen = [place for place, mutant in enumerate(MUTANTS) if word in " ".join(mutant)]
+    console, caught = Console(width=150, highlight=False), 0
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for place, test in zip(chosen, pool.map(is_caught, chosen), strict=True):
+            file, old, new = MUTANTS[place]
+            caught += test is not None
+            told = f"caught by {test}" if test else "SURVIVES"
+            console.print(f"{place:2d} {file}: {old.strip()!r} -> {new.strip()!r}: {told}", markup=False)
+    console.print(f"{caught} of {len(chosen)} mutants are caught")
+    return int(caught < len(chosen))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
