@@ -56,13 +56,8 @@ class Run:
         return self.workdir.resolve().name
 
     @property
-    def is_finished(self) -> bool:
-        """Whether it was trained to the end and evaluated."""
-        return not self.missing
-
-    @property
     def missing(self) -> list[str]:
-        """Files that a finished run has, and this one has not."""
+        """Files that a finished run, trained to the end and evaluated, has and this one has not."""
         return [FILES[what] for what in ("results", "model") if not self.path(what).exists()]
 
     def require_finished(self) -> Run:

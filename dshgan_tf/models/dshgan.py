@@ -22,7 +22,6 @@ from dshgan_tf.models.hash_encoder import HashEncoder
 from dshgan_tf.models.optimizers import Given, choose_optimizers
 from dshgan_tf.models.player import Player
 from dshgan_tf.models.precision import dtype_policy
-from dshgan_tf.models.sizes import check_sizes
 from dshgan_tf.models.training_batches import as_batches, check_batches, tell_labels
 from dshgan_tf.models.training_metrics import TrainingMetrics
 
@@ -77,7 +76,6 @@ class DSHGAN(AlternatingTraining):
         super().__init__(seed=seed, **kwargs)
         self.method, self.seed = _check_method(method, gan), seed
         self.precision = precision or keras.config.dtype_policy().name
-        self.objective = Objective()
         self._build_networks(num_bits, num_classes, image_shape, multi_label, network, trunk)
         self.label_frequency = self.add_weight(
             shape=(self.num_classes,), initializer="zeros", trainable=False, name="label_frequency"
@@ -88,7 +86,6 @@ class DSHGAN(AlternatingTraining):
     def _build_networks(
         self, num_bits: int, num_classes: int, image_shape: Any, multi_label: bool, network: Any, trunk: Any
     ) -> None:
-        check_sizes(num_bits=num_bits, num_classes=num_classes)
         with dtype_policy(self.precision):
             self.encoder = HashEncoder(num_bits, num_classes, image_shape, network, multi_label, trunk)
             config = self.encoder.get_config()
