@@ -1,4 +1,4 @@
-"""The errors that are no fault of ours: what a user can mend, and a training that diverged."""
+"""Our own errors: what a user can mend, a training that diverged, and an export that does not hold."""
 
 
 class InputError(ValueError):
@@ -12,3 +12,7 @@ class InputError(ValueError):
 
 class NotFinite(ArithmeticError):
     """A loss or a gradient is not finite: the training diverged."""
+
+
+class ExportError(RuntimeError):
+    """An exported encoder cannot be made, or is not what Keras computes."""

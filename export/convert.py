@@ -1,18 +1,21 @@
-"""`python convert.py JOBS.json`: LiteRT conversions in a process of their own, since the converter leaks memory.
+"""LiteRT conversions in a process of their own, since the converter leaks memory.
 
-A job has the arguments of `convert`. All jobs share one start of TensorFlow.
+All conversions of a program share one such process, and so one start of TensorFlow.
 """
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from dshgan_tf.errors import InputError
+from dshgan_tf.errors import ExportError
 
 
 def convert(saved_model: str, target: str, variant: str, representative: str | None = None) -> None:
@@ -42,27 +45,77 @@ def convert(saved_model: str, target: str, variant: str, representative: str | N
     Path(target).write_bytes(converter.convert())
 
 
-def convert_elsewhere(jobs: list[dict[str, Any]]) -> None:
-    """Run conversions in another process, one after the other.
+class Converter:
+    """A process that converts, started at the first job and ended with this one.
 
-    Args:
-        jobs: the arguments of `convert`, by name.
-
-    Raises:
-        InputError: the converter refuses one; the message names it.
+    The converter leaks about 22 MB a conversion, so after ``MOST`` of them another process takes over.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "jobs.json")
-        path.write_text(json.dumps(jobs))
-        done = subprocess.run([sys.executable, __file__, str(path)], capture_output=True, text=True, check=False)
-    if done.returncode:
-        missing = next((job for job in jobs if not Path(job["target"]).exists()), jobs[-1])
-        raise InputError(
-            f"the converter refused {Path(missing['target']).name} ({missing['variant']}): "
-            f"{done.stderr.strip()[-500:] or done.returncode}"
-        )
+
+    def __init__(self) -> None:
+        """Start nothing yet."""
+        self._process: subprocess.Popen[str] | None = None
+        self._errors: Any = None  # file of what the process writes to stderr
+        self._done = 0
+
+    def run(self, job: dict[str, Any]) -> None:
+        """Convert.
+
+        Args:
+            job: the arguments of `convert`, by name.
+
+        Raises:
+            ExportError: the converter refuses the job; the message names it.
+        """
+        if self._process is None or self._done >= MOST:
+            self.close()
+            self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by `close`
+            self._process = subprocess.Popen(
+                [sys.executable, __file__],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                text=True,
+            )
+            self._done = 0
+        self._done += 1
+        try:
+            self._process.stdin.write(json.dumps(job) + "\n")
+            self._process.stdin.flush()
+            answer = self._process.stdout.readline()
+        except BrokenPipeError:  # it died
+            answer = ""
+        if answer.strip() != FINISHED:
+            status = self._process.wait()
+            self._errors.seek(0)
+            reason = self._errors.read().strip()[-500:] or f"the converter ended with status {status}"
+            self.close()
+            raise ExportError(f"the converter refused {Path(job['target']).name} ({job['variant']}): {reason}")
+
+    def close(self) -> None:
+        """End the process."""
+        if self._process is not None:
+            self._process.stdout.close()
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()  # the process ends where its input does
+            self._process.wait()
+            self._errors.close()
+            self._process = None
+
+
+MOST = 50  # conversions of one process
+FINISHED = "finished"
+CONVERTER = Converter()
+atexit.register(CONVERTER.close)
+
+
+def serve() -> None:
+    """Convert the jobs on stdin, one a line, and write a line for each that is finished."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # the converter prints; stdout is for the answers alone
+    for line in sys.stdin:
+        convert(**json.loads(line))
+        print(FINISHED, file=answers, flush=True)
 
 
 if __name__ == "__main__":
-    for job in json.loads(Path(sys.argv[1]).read_text()):
-        convert(**job)
+    serve()

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from dshgan_tf.export.convert import convert_elsewhere
+from dshgan_tf.export.convert import CONVERTER
 from dshgan_tf.export.tflite import sidecar_of
 
 import dshgan_tf as dsh
@@ -76,15 +76,13 @@ def write_models(model: dsh.DSHGAN, folder: Path) -> None:
 
         parts.append((GENERATOR, model.generator, generate, [noise, labels]))
     with tempfile.TemporaryDirectory() as scratch:
-        jobs = []
         for name, network, function, inputs in parts:
             saved_model = str(Path(scratch, name))
             archive = keras.export.ExportArchive()
             archive.track(network)
             archive.add_endpoint("serving_default", function, inputs)
             archive.write_out(saved_model, verbose=False)
-            jobs.append({"saved_model": saved_model, "target": str(folder / name), "variant": "float32"})
-        convert_elsewhere(jobs)
+            CONVERTER.run({"saved_model": saved_model, "target": str(folder / name), "variant": "float32"})
 
 
 def _calibration(encoder: LiteRTEncoder, splits: Splits, num_bits: int) -> Calibration | None:

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 import dshgan_tf as dsh
-from dshgan_tf.errors import InputError
+from dshgan_tf.errors import ExportError
 
 UNDECIDED = 1e-5  # so near to 0.5 a relaxed code may fall to either side in another order of summation
 
@@ -34,16 +34,16 @@ class Floor:
             keras_map: of Keras' codes.
 
         Raises:
-            ValueError: too many bits differ, or MAP fell.
+            ExportError: too many bits differ, or MAP fell.
         """
         reached = 1 - (parity.different - parity.undecided) / parity.bits
         if reached < self.agreement:
-            raise InputError(
+            raise ExportError(
                 f"{what}: {parity.different - parity.undecided} of {parity.bits} bits differ from Keras' "
                 f"({reached:.3%} agree, {self.agreement:.2%} are asked for); nothing was exported"
             )
         if mean_average_precision < keras_map - self.map_loss:
-            raise InputError(
+            raise ExportError(
                 f"{what}: MAP {mean_average_precision:.4f} is more than {self.map_loss} below Keras' {keras_map:.4f}; "
                 "nothing was exported"
             )

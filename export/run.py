@@ -24,7 +24,8 @@ def export_run(run: Run, form: str, quantize: str, output: Path) -> tuple[Path, 
         What was written, its comparison with Keras, and Keras' own milliseconds for one image.
 
     Raises:
-        InputError: no finished run, its data changed, or an export that is not what Keras computes.
+        InputError: no finished run, or its data changed.
+        ExportError: an export that is not what Keras computes.
     """
     model, splits = run.load_model(), run.splits()
     about = {"class_names": list(splits.class_names), "dataset": splits.name, "run": run.name}

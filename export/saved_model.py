@@ -42,7 +42,7 @@ def export_saved_model(
         The version's folder and its comparison with Keras, for pixels and for files.
 
     Raises:
-        ValueError: a bit differs from Keras' that was decided.
+        ExportError: a bit differs from Keras' that was decided.
     """
     output.mkdir(parents=True, exist_ok=True)
     remove_leftovers(output, ".*.part")

@@ -13,12 +13,12 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from dshgan_tf.export.convert import convert_elsewhere
+from dshgan_tf.export.convert import CONVERTER
 from dshgan_tf.export.held_out import Check, HeldOut
 from dshgan_tf.export.parity import Floor
 
 import dshgan_tf as dsh
-from dshgan_tf.errors import InputError
+from dshgan_tf.errors import ExportError, InputError
 from dshgan_tf.files import remove_leftovers, write_json
 from dshgan_tf.models.signatures import device_default, image_signature
 from dshgan_tf.search import litert_encoder
@@ -52,7 +52,7 @@ def export_tflite(
         The comparison of each variant with Keras.
 
     Raises:
-        ValueError: a variant stays below its floor, or needs more than builtin operations.
+        ExportError: the converter refuses a variant, or it stays below its floor, or is not of builtin operations.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(output.parent, f".{output.name}.*.part")
@@ -67,13 +67,9 @@ def export_tflite(
         np.save(Path(scratch, "representative.npy"), held_out.representative)
         targets = {variant: made / f"encoder_{variant}.tflite" for variant in variants}
         representative = str(Path(scratch, "representative.npy"))
-        convert_elsewhere(
-            [
-                {"saved_model": str(saved_model), "target": str(target), "variant": variant}
-                | {"representative": representative}
-                for variant, target in targets.items()
-            ]
-        )
+        for variant, target in targets.items():
+            job = {"saved_model": str(saved_model), "target": str(target), "variant": variant}
+            CONVERTER.run(job | {"representative": representative})
         checks = [_check_variant(target, variant, model, held_out, about) for variant, target in targets.items()]
         for name in EDGE_KIT:
             shutil.copy(Path(__file__).parent / "edge" / name, made)
@@ -102,11 +98,11 @@ def _check_variant(target: Path, variant: str, model: dsh.DSHGAN, held_out: Held
     try:
         encoder, single = LiteRTEncoder(target, batch_size=32), LiteRTEncoder(target, batch_size=1, threads=1)
     except (RuntimeError, InputError) as error:
-        raise InputError(f"{target.name} holds what LiteRT alone does not run: {error}") from error
+        raise ExportError(f"{target.name} holds what LiteRT alone does not run: {error}") from error
     foreign = sorted(set(encoder.operations()) & {"VAR_HANDLE", "READ_VARIABLE"})
     foreign += [name for name in encoder.operations() if name.startswith("Flex")]
     if foreign:
-        raise InputError(f"{target.name} holds {', '.join(foreign)}, which a device does not run")
+        raise ExportError(f"{target.name} holds {', '.join(foreign)}, which a device does not run")
     check = held_out.check(target.name, encoder.encode, target.stat().st_size / 1024, single.encode)
     FLOORS[variant].check(check.name, check.parity, check.map, check.keras_map)
     write_json(target.with_suffix(".json"), sidecar_of(target, model, about | {"variant": variant}))

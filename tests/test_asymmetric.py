@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dshgan_tf import retrieval
 from dshgan_tf.codes import pack
-from dshgan_tf.retrieval import asymmetric, counting, evaluation, ordering, radix
+from dshgan_tf.retrieval import asymmetric, counting, evaluation, expected_precisions, radix
 from dshgan_tf.retrieval import database as database_module
 from dshgan_tf.retrieval.database import Database
 from dshgan_tf.retrieval.queries import Queries
@@ -216,7 +216,7 @@ def test_sort_is_stable(size, bits):
 )
 def test_harmonic_difference(start, stop):
     expected = math.fsum(1.0 / i for i in range(start + 1, stop + 1))
-    assert ordering.harmonic_difference(start, stop) == pytest.approx(expected, rel=1e-13)
+    assert expected_precisions.harmonic_difference(start, stop) == pytest.approx(expected, rel=1e-13)
 
 
 def test_keys_of_many_bits_fit():

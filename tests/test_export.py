@@ -12,6 +12,7 @@ import time
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from dshgan_tf.export.parity import Floor, compare
 from dshgan_tf.training.presets import PRESETS
 from dshgan_tf.training.runner import train_and_evaluate
@@ -20,6 +21,7 @@ from test_fuzz import odd_json, try_all
 
 import dshgan_tf as dsh
 from dshgan_tf.commands.main import main
+from dshgan_tf.errors import ExportError
 from dshgan_tf.search.litert_encoder import LiteRTEncoder
 
 
@@ -175,9 +177,31 @@ def test_a_variant_below_its_floor_leaves_nothing_behind(trained, tmp_path, monk
 
     monkeypatch.setitem(tflite.FLOORS, "int8", Floor(agreement=1.01, map_loss=1))
     output = tmp_path / "edge"
-    assert main(["export", str(trained), "--format", "tflite", "--quantize", "all", "--output", str(output)]) == 2
+    assert main(["export", str(trained), "--format", "tflite", "--quantize", "all", "--output", str(output)]) == 1
     assert "encoder_int8.tflite" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_conversions_share_a_process_until_it_leaked_enough(tmp_path, monkeypatch):
+    from dshgan_tf.export import convert
+
+    module = tf.Module()
+    inputs = [tf.TensorSpec((1, 2), tf.float32, name="x")]
+    module.f = tf.function(lambda x: {"y": 2.0 * x}, input_signature=inputs)
+    tf.saved_model.save(module, str(tmp_path / "model"), signatures={"serving_default": module.f})
+    job = {"saved_model": str(tmp_path / "model"), "target": str(tmp_path / "out.tflite"), "variant": "float32"}
+    monkeypatch.setattr(convert, "MOST", 2)
+    converter = convert.Converter()
+    processes = []
+    for _ in range(3):
+        converter.run(job)
+        processes.append(converter._process.pid)
+        assert (tmp_path / "out.tflite").stat().st_size > 0
+    assert processes[0] == processes[1] != processes[2]
+    with pytest.raises(ExportError, match=r"(?s)refused out.tflite \(float32\).*nowhere"):
+        converter.run(job | {"saved_model": str(tmp_path / "nowhere")})
+    converter.run(job)  # another process took over
+    converter.close()
 
 
 def test_the_edge_kit_runs_in_a_venv_of_its_own(edge, trained, images, tmp_path):
@@ -304,10 +328,10 @@ def test_parity_counts_by_hand():
     parity = compare(np.array([[0b10000000], [0b11100000]], np.uint8), relaxed)
     assert (parity.images, parity.bits, parity.different, parity.undecided) == (2, 6, 2, 1)
     assert parity.agreement == pytest.approx(4 / 6)
-    with pytest.raises(ValueError, match="encoder: 1 of 6 bits differ from Keras'.*nothing was exported"):
+    with pytest.raises(ExportError, match="encoder: 1 of 6 bits differ from Keras'.*nothing was exported"):
         Floor(0.99, 1).check("encoder", parity, 0.5, 0.5)
     Floor(0.8, 0.01).check("encoder", parity, 0.495, 0.5)
-    with pytest.raises(ValueError, match="MAP 0.4800 is more than 0.01 below Keras' 0.5000"):
+    with pytest.raises(ExportError, match="MAP 0.4800 is more than 0.01 below Keras' 0.5000"):
         Floor(0.8, 0.01).check("encoder", parity, 0.48, 0.5)
 
 
@@ -316,7 +340,7 @@ def test_a_wrong_export_never_becomes_visible(workdir, tmp_path, monkeypatch, ca
 
     wrong = lambda codes, relaxed: compare(~codes & 0xF0, relaxed)  # noqa: E731
     monkeypatch.setattr(held_out, "compare", wrong)
-    assert main(["export", str(workdir), "--format", "saved_model", "--output", str(tmp_path)]) == 2
+    assert main(["export", str(workdir), "--format", "saved_model", "--output", str(tmp_path)]) == 1
     assert "bits differ from Keras'" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dshgan_tf.codes import hamming_distance, pack, unpack
-from dshgan_tf.search import index_file, scan
+from dshgan_tf.search import asymmetric_distances, faiss_scan, index_file, scan, scan_threads, word_comparison
 from dshgan_tf.search.hamming_index import HammingIndex
 
 NUM_BITS = [1, 8, 12, 32, 48, 64, 65, 128]
@@ -65,15 +65,16 @@ def assert_same(first, second):
 def engine(request, monkeypatch):
     """Each engine, also for few codes; blocks so small that there are several."""
     monkeypatch.setattr(scan, "FIRST_BLOCK", 32)
-    monkeypatch.setattr(scan, "BLOCK", 64)
     monkeypatch.setattr(scan, "CANDIDATES", 2000)
-    monkeypatch.setattr(scan, "cores", lambda: 3)
+    monkeypatch.setattr(word_comparison, "BLOCK", 64)
+    monkeypatch.setattr(asymmetric_distances, "BLOCK", 64)
+    monkeypatch.setattr(scan_threads, "cores", lambda: 3)
     if request.param == "numpy in threads":
-        monkeypatch.setattr(scan, "NUMPY_SHARE", 16)
+        monkeypatch.setattr(scan, "SHARE", 16)
     if request.param == "faiss":
         monkeypatch.setattr(scan, "FAISS_FROM", 0)
         monkeypatch.setattr(scan, "FAISS_QUERIES", 1)
-        monkeypatch.setattr(scan, "FAISS_SHARE", 16)
+        monkeypatch.setattr(faiss_scan, "SHARE", 16)
     return request.param
 
 
@@ -191,7 +192,9 @@ def test_asymmetric_distance_is_that_of_the_metrics():
             relaxed = np.random.default_rng(0).random((2, num_bits)).astype(dtype)
             weights, shift = asymmetric.bit_weights(relaxed)
             below = np.sort(weights & np.uint64((1 << shift) - 1), axis=1)[:, -num_bits:]
-            np.testing.assert_array_equal(np.sort(scan.bit_weights(relaxed), axis=1), below.astype(np.float64))
+            np.testing.assert_array_equal(
+                np.sort(asymmetric_distances.bit_weights(relaxed), axis=1), below.astype(np.float64)
+            )
 
 
 def test_given_ids_and_their_continuation():
@@ -332,7 +335,7 @@ def test_a_thousand_adds_and_removals():
 def test_any_adds_and_removals_leave_a_fresh_index(operations):
     index, content, largest = HammingIndex(12), {}, -1
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dshgan_tf.search.hamming_index.FEW", 3)  # both ways of removing
+        patch.setattr("dshgan_tf.search.code_rows.FEW", 3)  # both ways of removing
         for kind, values in operations:
             if kind in ("add", "append"):
                 if kind == "append":

@@ -14,30 +14,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = {"dshgan_tf": "dshgan_tf", "dshgan_tf.training": "training", "dshgan_tf.export": "export"}
 PROGRAMS = tuple(f"dshgan_tf.{name}" for name in ("training", "export", "commands", "demo"))
 RUN = "dshgan_tf.run"  # the folder of a run: programs alone know it
-
-
-# What is longer than the house allows and waits to be cut; nothing may be added.
-LONGEST = {
-    "dshgan_tf.search.hamming_index": 318,
-    "dshgan_tf.search.scan": 444,
-}
-LONG_FUNCTIONS = {
-    "dshgan_tf.commands.search.search",
-    "dshgan_tf.data.protocols.split",
-    "dshgan_tf.data.sources.read_splits",
-    "dshgan_tf.data.splits.assemble",
-    "dshgan_tf.data.tfds.read_tfds",
-    "dshgan_tf.data.triplets.triplets",
-    "dshgan_tf.export.tflite.export_tflite",
-    "dshgan_tf.retrieval.code_statistics.code_statistics",
-    "dshgan_tf.retrieval.counting.expected_ratio",
-    "dshgan_tf.retrieval.counting.rank_range",
-    "dshgan_tf.retrieval.evaluation.evaluate",
-    "dshgan_tf.retrieval.ordering.precision_range",
-    "dshgan_tf.retrieval.radix.radix_pass",
-    "dshgan_tf.search.index_update.update_from_folder",
-    "dshgan_tf.search.scan.nearest",
-}
+CONTRACT = {"dshgan_tf.retrieval.evaluation.evaluate"}  # its ten parameters are the library's contract
 
 
 def is_for_types(node):
@@ -87,17 +64,24 @@ def test_the_library_imports_no_program():
             assert name == RUN or not [found for found in imports(path) if found.startswith(RUN)], name
 
 
+def lines_of_code(function):
+    """Lines of a function without those of its docstring."""
+    first = function.body[0]
+    documented = first.end_lineno - first.lineno + 1 if ast.get_docstring(function) else 0
+    return function.end_lineno - function.lineno + 1 - documented
+
+
 def test_the_listing_tells_the_architecture():
     """No module is over 300 lines, no function over 50, and none but a constructor takes more than 7 parameters."""
     for name, path in modules():
         text = path.read_text()
-        assert len(text.splitlines()) <= LONGEST.get(name, 300), name
+        assert len(text.splitlines()) <= 300, name
         for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.FunctionDef) and f"{name}.{node.name}" not in LONG_FUNCTIONS:
+            if isinstance(node, ast.FunctionDef):
                 arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
                 count = len([argument for argument in arguments if argument.arg not in ("self", "cls")])
-                assert node.end_lineno - node.lineno < 50, f"{name}.{node.name}"
-                assert count <= 7 or node.name == "__init__", f"{name}.{node.name}"
+                assert lines_of_code(node) <= 50, f"{name}.{node.name}"
+                assert count <= 7 or node.name == "__init__" or f"{name}.{node.name}" in CONTRACT, f"{name}.{node.name}"
 
 
 @pytest.mark.parametrize(("package", "other"), [("training", "export"), ("export", "training")])

@@ -43,10 +43,11 @@ class StopOnNonFinite(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Raise where the step's updates were counted as not finite."""
-        if not float(logs["non_finite_updates"]):
+        # Keras made numbers of all logs before it calls any callback, so nothing waits for the device here.
+        if not logs["non_finite_updates"]:
             return
         step = self.model.steps_done
-        broken = [name for name, value in logs.items() if not math.isfinite(float(value))]
+        broken = [name for name, value in logs.items() if not math.isfinite(value)]
         good = self.checkpoints()
         raise NotFinite(
             f"step {step}: the loss or a gradient is not finite "

@@ -25,7 +25,7 @@ def quickstart(workdir: Path = Path("runs/quickstart")) -> None:
     # Operations of networks this small are over before a second thread has begun: a step takes 35 ms, with two 40 ms.
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
     from dshgan_tf.commands.index import index
-    from dshgan_tf.commands.search import search
+    from dshgan_tf.commands.search import Search
     from dshgan_tf.export.run import export_run
     from dshgan_tf.training.evaluate import compare
     from dshgan_tf.training.presets import PRESETS
@@ -45,8 +45,9 @@ def quickstart(workdir: Path = Path("runs/quickstart")) -> None:
         console.print(f"{target}: {different} of {sum(c.parity.bits for c in checks):,} bits differ from Keras'")
     console.rule("4 of 5: index the 1,597 digits of the database, and search by a picture and by a label")
     index(gan, output=workdir / "digits.index")
-    search(workdir / "digits.index", (gan / "plots" / "query.png",), picture=workdir / "plots" / "by_picture.png")
-    search(workdir / "digits.index", labels=("3",), picture=workdir / "plots" / "by_label.png")
+    index = workdir / "digits.index"
+    Search(index, (gan / "plots" / "query.png",), picture=workdir / "plots" / "by_picture.png").run()
+    Search(index, labels=("3",), picture=workdir / "plots" / "by_label.png").run()
     console.rule("5 of 5: what the unlabelled and the generated digits are worth")
     compare([Run(no_gan), Run(gan)], workdir / "plots", console)
     console.print(f"\nLook at the pictures in {workdir / 'plots'}, {gan / 'plots'} and {gan / 'samples'}.")

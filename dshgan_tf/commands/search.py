@@ -43,17 +43,8 @@ class Answer:
     note: str = ""
 
 
-def search(
-    index: Positional[Path],
-    images: Positional[tuple[Path, ...]] = (),
-    *,
-    labels: tuple[str, ...] = (),
-    k: int | None = None,
-    radius: int | None = None,
-    precision: float | None = None,
-    picture: Path | None = None,
-    json: bool = False,
-) -> None:
+@dataclasses.dataclass
+class Search:
     """Find the images of an index that are nearest to image files, or to what the generator draws for labels.
 
     Args:
@@ -66,26 +57,48 @@ def search(
         picture: PNG file to write, queries on the left, what they found beside them.
         json: Print JSON for programs.
     """
-    if bool(images) == bool(labels):
-        raise InputError("give image files or --labels, not both")
-    if k is not None and k < 1:
-        raise InputError(f"--k must be at least 1, got {k}")
-    if labels and precision is not None:
-        raise InputError("--precision is known for pictures, not for labels; give --radius")
-    if radius is not None and precision is not None:
-        raise InputError("--radius and --precision both choose a radius; give one of them")
-    opened = ImageIndex(index)
-    expected = None if labels else _expectation(opened, radius, precision)
-    if expected is not None:
-        radius = expected.radius
-    limit = k if k is not None or radius is not None else 10
-    answers = _by_labels(opened, labels, limit, radius) if labels else _by_images(opened, images, limit, radius)
-    if json:
-        print_json(answers, radius, expected)
-    else:
-        _print_tables(answers, radius, expected)
-    if picture is not None or not json:
-        _draw(opened, answers, picture, json)
+
+    index: Positional[Path]
+    images: Positional[tuple[Path, ...]] = ()
+    _: dataclasses.KW_ONLY
+    labels: tuple[str, ...] = ()
+    k: int | None = None
+    radius: int | None = None
+    precision: float | None = None
+    picture: Path | None = None
+    json: bool = False
+
+    def run(self) -> None:
+        """Search, and print or draw the answers.
+
+        Raises:
+            InputError: flags that contradict each other, or that the index cannot serve.
+        """
+        self._check()
+        index = ImageIndex(self.index)
+        expected = None if self.labels else _expectation(index, self.radius, self.precision)
+        radius = self.radius if expected is None else expected.radius
+        limit = self.k if self.k is not None or radius is not None else 10
+        if self.labels:
+            answers = _by_labels(index, self.labels, limit, radius)
+        else:
+            answers = _by_images(index, self.images, limit, radius)
+        if self.json:
+            print_json(answers, radius, expected)
+        else:
+            _print_tables(answers, radius, expected)
+        if self.picture is not None or not self.json:
+            _draw(index, answers, self.picture, self.json)
+
+    def _check(self) -> None:
+        if bool(self.images) == bool(self.labels):
+            raise InputError("give image files or --labels, not both")
+        if self.k is not None and self.k < 1:
+            raise InputError(f"--k must be at least 1, got {self.k}")
+        if self.labels and self.precision is not None:
+            raise InputError("--precision is known for pictures, not for labels; give --radius")
+        if self.radius is not None and self.precision is not None:
+            raise InputError("--radius and --precision both choose a radius; give one of them")
 
 
 def _expectation(index: ImageIndex, radius: int | None, precision: float | None) -> Expectation | None:
@@ -213,4 +226,4 @@ def _draw(index: ImageIndex, answers: Sequence[Answer], picture: Path | None, qu
 
 def command(arguments: Sequence[str]) -> None:
     """Run the subcommand."""
-    terminal.parse(search, arguments)
+    terminal.parse(Search, arguments).run()

@@ -15,7 +15,7 @@ from typing import Any
 
 from rich.console import Console
 
-from dshgan_tf.errors import InputError, NotFinite
+from dshgan_tf.errors import ExportError, InputError, NotFinite
 
 # Exit statuses: all is well; the machine failed; the user can mend it; Ctrl-C.
 DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
@@ -90,7 +90,7 @@ def run(name: str, command: Callable[[Sequence[str]], Any], arguments: Sequence[
     except InputError as error:
         say(f"dshgan {name}: {error}", "red")
         return REFUSED
-    except (OSError, NotFinite) as error:  # no room, a lost worker, or a training that diverged
+    except (OSError, NotFinite, ExportError) as error:  # no room, a lost worker, a training that diverged, ...
         say(f"dshgan {name}: {error}", "red")
         return FAILED
     except KeyboardInterrupt:
@@ -99,16 +99,16 @@ def run(name: str, command: Callable[[Sequence[str]], Any], arguments: Sequence[
 
 
 def parse(function: Callable[..., Any], arguments: Sequence[str]) -> Any:
-    """Call a function with its arguments from the command line; its docstring is the help.
+    """Call a function, or make a dataclass, with arguments from the command line; its docstring is the help.
 
     Args:
-        function: whose annotated parameters are the flags.
+        function: whose annotated parameters, or fields, are the flags.
         arguments: without the names of program and subcommand.
 
     Returns:
-        What the function returns.
+        What the function returns, or the dataclass.
     """
     import tyro
 
-    name = function.__name__.replace("_", "-")
+    name = function.__name__.lower().replace("_", "-")
     return tyro.cli(function, prog=f"dshgan {name}", args=list(arguments), config=(tyro.conf.FlagCreatePairsOff,))

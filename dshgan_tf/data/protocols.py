@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from dshgan_tf.data.splits import Splits, assemble
+from dshgan_tf.data.splits import Classes, Splits, assemble
 from dshgan_tf.errors import InputError
 from dshgan_tf.labels import multi_hot
 
@@ -140,47 +140,50 @@ def split(
     _check(protocol, num_classes)
     rng = np.random.default_rng(seed)
     rows = multi_hot(labels, num_classes)
-    known = rows.any(axis=1)
-    classes = np.arange(num_classes)
-    unseen = np.sort(rng.choice(classes, protocol.unseen_classes, replace=False)) if protocol.unseen_classes else []
-    trained = np.setdiff1d(classes, unseen)
-    held_out = rows[:, unseen].any(axis=1)
-    searched = held_out if len(unseen) else known
-    named = {int(number): class_names[number] for number in classes}
-    to_train = {number: named[number] for number in trained}
-    asked_for = {number: named[number] for number in unseen} if len(unseen) else named
+    unseen = np.sort(rng.choice(num_classes, protocol.unseen_classes, replace=False))
+    trained = np.setdiff1d(np.arange(num_classes), unseen)
+    classes = Classes(
+        tuple(class_names[i] for i in trained), tuple(class_names[i] for i in unseen), np.concatenate([trained, unseen])
+    )
+    masks = _draw(rows, trained, unseen, protocol, rng, class_names)
+    ids = {part: np.flatnonzero(mask) for part, mask in masks.items()}
+    return assemble(images, labels, ids, classes, name, protocol.name, seed)
 
-    query = _draw_per_class(rows, searched, protocol.queries_per_class, rng, "queries", asked_for)
-    is_query = _mask(len(rows), query)
-    free = known & ~held_out & ~is_query
+
+def _draw(
+    rows: np.ndarray,
+    trained: np.ndarray,
+    unseen: np.ndarray,
+    protocol: Protocol,
+    rng: np.random.Generator,
+    class_names: tuple[str, ...],
+) -> dict[str, np.ndarray]:
+    """Draw the parts of a split, (N,) bool each: queries, then labels, then validation images among them."""
+    known, held_out = rows.any(axis=1), rows[:, unseen].any(axis=1)
+    searched = held_out if len(unseen) else known
+    asked_for = unseen if len(unseen) else trained
+    queries_of = {int(i): class_names[i] for i in asked_for}
+    labels_of = {int(i): class_names[i] for i in trained}
+
+    query = _mask(len(rows), _draw_per_class(rows, searched, protocol.queries_per_class, rng, "queries", queries_of))
+    free = known & ~held_out & ~query
     wanted = protocol.labels_per_class
     if wanted is None:
         wanted = int(rows[free][:, trained].sum(axis=0).min())
-        labeled_all = rng.permutation(np.flatnonzero(free))
+        rng.permutation(int(free.sum()))  # what follows was drawn after this in all published figures
+        labeled = free
     else:
-        labeled_all = _draw_per_class(rows, free, wanted, rng, "labels", to_train)
-    labeled = _mask(len(rows), labeled_all)
+        labeled = _mask(len(rows), _draw_per_class(rows, free, wanted, rng, "labels", labels_of))
     validation = np.zeros(len(rows), bool)
     if wanted >= VALIDATION_FROM:
-        ids = _draw_per_class(rows, labeled, wanted // 5, rng, "validation images", to_train)
-        validation = _mask(len(rows), ids)
-    database = searched & ~is_query
-    masks = {
-        "query": is_query,
+        drawn = _draw_per_class(rows, labeled, wanted // 5, rng, "validation images", labels_of)
+        validation = _mask(len(rows), drawn)
+    database = searched & ~query
+    return {
+        "query": query,
         "labeled": labeled & ~validation,
         # Nobody knows whether an image without labels is of an unseen class: then it does not train.
         "unlabeled": (free & ~labeled) | (~known & (len(unseen) == 0)),
         "database": database if protocol.database_has_labeled else database & ~labeled,
         "validation": validation,
     }
-    return assemble(
-        images,
-        labels,
-        {part: np.flatnonzero(mask) for part, mask in masks.items()},
-        class_names=tuple(class_names[i] for i in trained),
-        unseen_names=tuple(class_names[i] for i in unseen),
-        order=np.concatenate([trained, unseen]).astype(np.int64),
-        name=name,
-        protocol=protocol.name,
-        seed=seed,
-    )

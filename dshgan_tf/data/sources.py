@@ -14,7 +14,7 @@ from dshgan_tf.data.listing import Listing
 from dshgan_tf.data.nuswide import list_nuswide
 from dshgan_tf.data.pictures import decode, find_shape, sample
 from dshgan_tf.data.protocols import Protocol, get_protocol, split
-from dshgan_tf.data.splits import PARTS, Splits, assemble, checksum
+from dshgan_tf.data.splits import PARTS, Classes, Splits, assemble, checksum
 from dshgan_tf.data.table import list_table
 from dshgan_tf.data.tfds import read_tfds
 from dshgan_tf.errors import InputError
@@ -243,9 +243,8 @@ def read_splits(
     if sorted(names[0] + names[1]) != sorted(all_names):
         raise InputError(f"the classes in {path} are not those of {dataset!r}: the file was altered; restore it")
     order = np.array([all_names.index(class_name) for class_name in names[0] + names[1]])
-    about = {"class_names": names[0], "unseen_names": names[1], "name": dataset, "protocol": protocol, "seed": seed}
     try:
-        splits = assemble(images, labels, ids, order=order, **about)
+        splits = assemble(images, labels, ids, Classes(*names, order), dataset, protocol, seed)
     except ValueError as error:
         raise InputError(f"{path}: {error}") from error
     if splits.describe()["labels_sha256"] != sums[1]:

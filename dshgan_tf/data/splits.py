@@ -201,14 +201,26 @@ def checksum(ids: dict[str, list[int]]) -> str:
     return hashlib.sha256(json.dumps(ids, sort_keys=True).encode()).hexdigest()
 
 
+@dataclasses.dataclass(frozen=True)
+class Classes:
+    """Which classes of a data set train.
+
+    Args:
+        names: L names of the classes that train.
+        unseen_names: names of the others.
+        order: (L + unseen,) int64, the data set's numbers of `names`, then of `unseen_names`.
+    """
+
+    names: tuple[str, ...]
+    unseen_names: tuple[str, ...]
+    order: np.ndarray
+
+
 def assemble(
     images: Any,
     labels: np.ndarray,
     ids: dict[str, np.ndarray],
-    *,
-    class_names: tuple[str, ...],
-    unseen_names: tuple[str, ...],
-    order: np.ndarray,
+    classes: Classes,
     name: str,
     protocol: str,
     seed: int,
@@ -219,9 +231,7 @@ def assemble(
         images: (N, H, W, C) uint8, the whole data set.
         labels: (N,) ids or (N, classes) multi-hot, as the data set numbers them.
         ids: part -> positions in the data set.
-        class_names: L names of the classes that train.
-        unseen_names: names of the others.
-        order: the data set's numbers of `class_names`, then of `unseen_names`.
+        classes: that train and that do not.
         name: of the data set.
         protocol: of the split.
         seed: of the split.
@@ -232,17 +242,17 @@ def assemble(
     Raises:
         ValueError: as `Splits`.
     """
-    seen = len(class_names)
+    seen = len(classes.names)
     if labels.ndim == 2:
-        labels = labels[:, order]
+        labels = labels[:, classes.order]
     else:
-        numbers = np.append(np.argsort(order), -1)  # the last is for "no label", -1
+        numbers = np.append(np.argsort(classes.order), -1)  # the last is for "no label", -1
         labels = numbers[labels]
 
     def part(key: str) -> Part:
         chosen = np.sort(np.asarray(ids[key], np.int64))
         rows = labels[chosen]
-        if rows.ndim == 2 and unseen_names:
+        if rows.ndim == 2 and classes.unseen_names:
             if key in ("query", "database"):
                 rows = np.where(np.arange(rows.shape[1]) < seen, 0, rows).astype(rows.dtype)
             else:
@@ -254,9 +264,9 @@ def assemble(
     return Splits(
         **{key: part(key) for key in PARTS},
         num_classes=seen,
-        class_names=class_names,
+        class_names=classes.names,
         name=name,
         protocol=protocol,
         seed=seed,
-        unseen_names=unseen_names,
+        unseen_names=classes.unseen_names,
     )

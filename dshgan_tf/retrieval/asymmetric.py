@@ -108,27 +108,19 @@ def average_precision(queries: Queries, groups: ranking.Groups, distinct: Distin
     """
     weights, distance_shift = bit_weights(queries.relaxed)
     sums = np.empty(len(queries))
-    common = (
-        queries.codes,
-        queries.labels,
-        weights,
-        groups.size,
-        groups.relevant,
-        groups.before,
-        groups.relevant_before,
-        sums,
+    asked = ordering.Asked(queries.codes, queries.labels, weights, distance_shift, queries.class_ids)
+    tied = ordering.TieGroups(groups.size, groups.relevant, groups.before, groups.relevant_before)
+    entries = ordering.Entries(
         distinct.codes,
         distinct.starts,
         distinct.values,
         distinct.label_numbers,
         distinct.label_sets,
-        queries.class_ids,
         distinct.by_position,
-        distance_shift,
     )
     by_label = np.lexsort(queries.labels.T)  # what a label makes relevant is counted once
     work = 8 * distinct.codes.shape[1]  # to order a code takes some eight times as long as to count it
-    counting.over_queries(ordering.precision_range, (by_label,), common, work)
+    counting.over_queries(ordering.precision_range, (by_label,), (asked, tied, entries, sums), work)
     return ranking.ratio(sums, groups.num_relevant)
 
 

@@ -16,6 +16,7 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -59,6 +60,17 @@ def over_queries(kernel: Callable, by_query: Sequence[np.ndarray], common: Seque
         ]
     for future in started:
         future.result()
+
+
+class Part(NamedTuple):
+    """A part of the database: codes (words, N) and labels (label words, N), uint64.
+
+    ``class_ids`` says whether labels are class ids (equal or not) or sets (bits shared).
+    """
+
+    codes: np.ndarray
+    labels: np.ndarray
+    class_ids: bool
 
 
 @compiled
@@ -127,9 +139,7 @@ def count_range(
     query_codes: np.ndarray,
     query_labels: np.ndarray,
     counts: np.ndarray,
-    database_codes: np.ndarray,
-    database_labels: np.ndarray,
-    class_ids: bool,
+    part: Part,
     weights: np.ndarray,
 ) -> None:
     """Add the pairs of some queries and one database part to ``counts`` (Q, G+1, K+1) int64.
@@ -137,14 +147,14 @@ def count_range(
     ``weights`` is (N,) int64, how many images each database code stands for, or empty where each is one.
     """
     num_queries, levels, num_distances = counts.shape
-    num_codes = database_codes.shape[1]
+    num_codes = part.codes.shape[1]
     bins, shared = np.empty(TILE, np.uint32), np.empty(TILE, np.uint32)
     even, odd = np.empty(levels * num_distances, np.int64), np.empty(levels * num_distances, np.int64)
     for start in range(0, num_codes, TILE):
         size = min(TILE, num_codes - start)
         for q in range(num_queries):
-            fill_distances(query_codes[q], database_codes, start, size, bins)
-            fill_shared(query_labels[q], database_labels, start, size, class_ids, levels - 1, shared)
+            fill_distances(query_codes[q], part.codes, start, size, bins)
+            fill_shared(query_labels[q], part.labels, start, size, part.class_ids, levels - 1, shared)
             for j in range(size):
                 bins[j] += shared[j] * np.uint32(num_distances)
             if not len(weights):
@@ -159,13 +169,10 @@ def count_range(
 def rank_range(
     query_codes: np.ndarray,
     query_labels: np.ndarray,
-    seen: np.ndarray,
-    hits: np.ndarray,
+    ranks: np.ndarray,
     sums: np.ndarray,
     hits_at: np.ndarray,
-    database_codes: np.ndarray,
-    database_labels: np.ndarray,
-    class_ids: bool,
+    part: Part,
     cutoffs: np.ndarray,
 ) -> None:
     """Add up what depends on the rank of each relevant code of one part, ties in database order (stable).
@@ -176,30 +183,29 @@ def rank_range(
     Args:
         query_codes: (Q, words) uint64.
         query_labels: (Q, label words) uint64.
-        seen: (Q, K+1) int64, how many codes rank above the next one of each distance. Changed.
-        hits: (Q, K+1) int64, how many of these are relevant. Changed.
+        ranks: (Q, 2, K+1) int64, how many codes rank above the next one of each distance, and how many of these are
+            relevant. Changed.
         sums: (Q, 4) float64: precision at the relevant ranks, the same within k, shared labels within k, discounted
             gain within k. Changed.
         hits_at: (Q, C) int64, relevant codes within each cutoff. Changed.
-        database_codes: (words, N) uint64.
-        database_labels: (label words, N) uint64.
-        class_ids: whether labels are class ids (equal or not) or sets (bits shared).
+        part: of the database.
         cutoffs: (C,) int64, the first is the cut k.
     """
-    num_codes = database_codes.shape[1]
+    num_codes = part.codes.shape[1]
     distances, shared = np.empty(TILE, np.uint32), np.empty(TILE, np.uint32)
     for start in range(0, num_codes, TILE):
         size = min(TILE, num_codes - start)
         for q in range(len(query_codes)):
-            fill_distances(query_codes[q], database_codes, start, size, distances)
-            fill_shared(query_labels[q], database_labels, start, size, class_ids, 1 << 30, shared)
+            seen, hits = ranks[q, 0], ranks[q, 1]
+            fill_distances(query_codes[q], part.codes, start, size, distances)
+            fill_shared(query_labels[q], part.labels, start, size, part.class_ids, 1 << 30, shared)
             for j in range(size):
-                seen[q, distances[j]] += 1
+                seen[distances[j]] += 1
                 if shared[j] == 0:
                     continue
-                rank = seen[q, distances[j]]
-                hits[q, distances[j]] += 1
-                precision = hits[q, distances[j]] / rank
+                rank = seen[distances[j]]
+                hits[distances[j]] += 1
+                precision = hits[distances[j]] / rank
                 sums[q, 0] += precision
                 if rank <= cutoffs[0]:
                     sums[q, 1] += precision

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dshgan_tf.errors import InputError
-from dshgan_tf.retrieval import ranking
+from dshgan_tf.retrieval import measures, ranking
 from dshgan_tf.retrieval.database import Database
 from dshgan_tf.retrieval.queries import Queries
 
@@ -116,35 +116,20 @@ def evaluate(
         from dshgan_tf.retrieval import asymmetric
 
         distinct = asymmetric.DistinctCodes.from_database(database, ties)
-    values: list[dict[str, np.ndarray]] = []
-    distance_sums = np.zeros(2, np.int64)  # of dissimilar and similar pairs
-    pair_counts = np.zeros(2, np.int64)
-    discounts = None
+    means = measures.Means(queries.num_bits)
     for block, counts in _count_blocks(queries, database, distinct):
+        groups = ranking.Groups.from_counts(counts)
         num_database = int(counts[0].sum())
         k = num_database if top_k is None else min(int(top_k), num_database)
         cuts = np.minimum(np.array([k, *cutoffs], np.int64), num_database)
-        discounts = ranking.discount_sums(k) if discounts is None else discounts
-        groups = ranking.Groups.from_counts(counts)
         if ties == "expected":
-            ordered = _expected_values(groups, cuts, divisor, discounts)
+            ordered = measures.expected_values(groups, cuts, divisor)
         else:
-            ordered = _index_values(groups, cuts, divisor, discounts, block, database)
+            ordered = measures.index_values(groups, cuts, divisor, block, database)
         if distinct is not None:
             ordered["map_asymmetric"] = asymmetric.average_precision(block, groups, distinct)
-        values.append(ordered | _order_free_values(groups))
-        by_similarity = np.stack([groups.size - groups.relevant, groups.relevant]).sum(axis=1)
-        distance_sums += by_similarity @ np.arange(queries.num_bits + 1)
-        pair_counts += by_similarity.sum(axis=1)
-
-    result: dict[str, float | int | str] = {
-        name: float(np.mean(np.concatenate([part[name] for part in values]))) for name in values[0] if "#" not in name
-    }
-    for i, cutoff in enumerate(cutoffs, start=1):
-        for name in ("precision", "recall"):
-            result[f"{name}_at_{cutoff}"] = float(np.mean(np.concatenate([part[f"{name}#{i}"] for part in values])))
-    dissimilar, similar = (float(s / n) if n else float("nan") for s, n in zip(distance_sums, pair_counts, strict=True))
-    result |= {"mean_distance_similar": similar, "mean_distance_dissimilar": dissimilar}
+        means.add(groups, ordered | measures.order_free_values(groups))
+    result: dict[str, float | int | str] = means.of_values(cutoffs) | means.of_distances()
     result |= {"k": k, "num_queries": len(queries), "num_database": num_database}
     return result | {"policy": f"ties={ties} divisor={divisor}"}
 
@@ -226,75 +211,8 @@ def _count(
     unweighted = np.empty(0, np.int64)
     parts = ((*part, unweighted) for part in database.parts()) if distinct is None else (distinct.entries(),)
     for codes, labels, weights in parts:
-        counting.over_queries(
-            counting.count_range, by_query, (codes, labels, queries.class_ids, weights), codes.shape[1]
-        )
+        part = counting.Part(codes, labels, queries.class_ids)
+        counting.over_queries(counting.count_range, by_query, (part, weights), codes.shape[1])
     if not counts[0].any():
         raise InputError("database_codes has no code in it, got an empty database; pass at least one.")
     return counts
-
-
-def _expected_values(
-    groups: ranking.Groups, cuts: np.ndarray, divisor: str, discounts: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Compute the metrics that depend on the order, as expectations over it; each is (q,) float64."""
-    k, whole = int(cuts[0]), int(groups.levels[0].sum())
-    average_precision = ranking.expected_average_precision(groups, whole, divisor)
-    hits = [ranking.expected_hits(groups, int(cut)) for cut in cuts]
-    at_k = average_precision if k == whole else ranking.expected_average_precision(groups, k, divisor)
-    gain = ranking.expected_discounted_gain(groups, k, discounts)
-    acg = ranking.expected_cumulative_gain(groups, k)
-    return {"map": average_precision, "map_at_k": at_k} | _at_cuts(groups, cuts, hits, gain, acg, discounts)
-
-
-def _index_values(
-    groups: ranking.Groups,
-    cuts: np.ndarray,
-    divisor: str,
-    discounts: np.ndarray,
-    queries: Queries,
-    database: Database,
-) -> dict[str, np.ndarray]:
-    """Compute the same in database order, by a second pass over the database."""
-    from dshgan_tf.retrieval import counting
-
-    seen, hits = groups.before.copy(), groups.relevant_before.copy()
-    sums, hits_at = np.zeros((len(queries), 4)), np.zeros((len(queries), len(cuts)), np.int64)
-    by_query = (queries.codes, queries.labels, seen, hits, sums, hits_at)
-    for codes, labels in database.parts():
-        common = (codes, labels, queries.class_ids, cuts)
-        counting.over_queries(counting.rank_range, by_query, common, codes.shape[1])
-    at_k = ranking.ratio(sums[:, 1], groups.num_relevant if divisor == "all" else hits_at[:, 0])
-    average_precision = ranking.ratio(sums[:, 0], groups.num_relevant)
-    others = _at_cuts(groups, cuts, list(hits_at.T), sums[:, 3], sums[:, 2] / cuts[0], discounts)
-    return {"map": average_precision, "map_at_k": at_k} | others
-
-
-def _at_cuts(
-    groups: ranking.Groups,
-    cuts: np.ndarray,
-    hits: list[np.ndarray],
-    discounted_gain: np.ndarray,
-    acg: np.ndarray,
-    discounts: np.ndarray,
-) -> dict[str, np.ndarray]:
-    """Name the metrics at k, and precision and recall at the i-th cutoff as ``precision#i`` and ``recall#i``."""
-    ideal = ranking.ideal_discounted_gain(groups, int(cuts[0]), discounts)
-    ndcg = np.divide(discounted_gain, ideal, out=np.zeros(len(ideal)), where=ideal > 0)
-    values = {"ndcg_at_k": ndcg, "acg_at_k": acg}
-    for i, (cut, hit) in enumerate(zip(cuts, hits, strict=True)):
-        suffix = f"#{i}" if i else "_at_k"
-        values[f"precision{suffix}"] = hit / cut
-        values[f"recall{suffix}"] = ranking.ratio(hit, groups.num_relevant)
-    return values
-
-
-def _order_free_values(groups: ranking.Groups) -> dict[str, np.ndarray]:
-    precision, recall, empty = ranking.within_radius(groups)
-    radius = min(2, precision.shape[1] - 1)
-    return {
-        "precision_radius_2": precision[:, radius],
-        "recall_radius_2": recall[:, radius],
-        "empty_ball_share": empty[:, radius],
-        "no_relevant_share": groups.num_relevant == 0,
-    }

@@ -8,57 +8,13 @@ Keys are fixed-point numbers in 64 bits, so a sum of weights is exact in any ord
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from dshgan_tf.retrieval.counting import TILE, compiled, fill_distances, fill_shared
+from dshgan_tf.retrieval.expected_precisions import expected_precisions
 from dshgan_tf.retrieval.radix import WIDEST, sort_keys
-from dshgan_tf.retrieval.ranking import SERIES_FROM
-
-HARMONIC = np.concatenate([[0.0], np.cumsum(1.0 / np.arange(1, SERIES_FROM + 1))])  # a constant in compiled code
-
-
-@compiled
-def harmonic_difference(start: int, stop: int) -> float:
-    """Sum 1/i over start < i <= stop; ``ranking.harmonic_difference`` for two numbers, several times as fast.
-
-    The series is ln m + 1/24m^2 - 7/960m^4 with m = n + 1/2, and ln(b/a) = 2 artanh((b - a)/(b + a)).
-    """
-    total = 0.0
-    if start < SERIES_FROM:
-        total = HARMONIC[min(stop, SERIES_FROM)] - HARMONIC[start]
-        if stop <= SERIES_FROM:
-            return total
-        start = SERIES_FROM
-    a, b = start + 0.5, stop + 0.5
-    z = (b - a) / (b + a)
-    if z < 1 / 16:
-        y = z * z
-        total += 2 * z * (1 + y * (1 / 3 + y * (1 / 5 + y * (1 / 7 + y * (1 / 9 + y * (1 / 11))))))
-    else:
-        total += np.log(b / a)
-    a, b = a * a, b * b
-    inverse = 1 / (a * b)
-    return total + (a - b) * inverse * (1 / 24 - 7 / 960 * (a + b) * inverse)
-
-
-@compiled
-def expected_precisions(seen: int, hits: int, size: int, relevant: int) -> float:
-    """Expect the sum of the precisions at the relevant ranks of one tie group, over all its orders.
-
-    Args:
-        seen: codes before the group.
-        hits: relevant ones among them.
-        size: codes in the group, at least 1.
-        relevant: relevant ones among them.
-
-    Returns:
-        The closed form of ``dshgan_tf.retrieval.ranking``, with one division instead of three.
-    """
-    if relevant == 0:
-        return 0.0
-    others = max(size - 1.0, 1.0)
-    level = (hits + 1.0) * others - (relevant - 1.0) * (seen + 1.0)
-    return relevant / (size * others) * (size * (relevant - 1.0) + level * harmonic_difference(seen, seen + size))
 
 
 @compiled
@@ -115,125 +71,188 @@ def fill_keys(
             keys[j] = key
 
 
+class Asked(NamedTuple):
+    """Queries: codes (Q, words), labels (Q, label words), and weights (Q, 64 words), all uint64.
+
+    The weights are what each differing bit adds to a key. A key's bits from ``distance_shift`` on are the Hamming
+    distance. ``class_ids`` says whether labels are class ids or sets.
+    """
+
+    codes: np.ndarray
+    labels: np.ndarray
+    weights: np.ndarray
+    distance_shift: int
+    class_ids: bool
+
+
+class TieGroups(NamedTuple):
+    """Codes by Hamming distance, (Q, K+1) int64: all, the relevant ones, and how many of both are nearer."""
+
+    size: np.ndarray
+    relevant: np.ndarray
+    before: np.ndarray
+    relevant_before: np.ndarray
+
+
+class Entries(NamedTuple):
+    """A database's distinct codes (words, D) uint64, and what images have them; see ``asymmetric.DistinctCodes``."""
+
+    codes: np.ndarray
+    starts: np.ndarray
+    values: np.ndarray
+    label_numbers: np.ndarray
+    label_sets: np.ndarray
+    by_position: bool
+
+
+class Sorted(NamedTuple):
+    """Numbers of codes or images with their keys, and as much room again to sort them in."""
+
+    keys: np.ndarray
+    numbers: np.ndarray
+    spare_keys: np.ndarray
+    spare_numbers: np.ndarray
+
+
 @compiled
-def fill_contents(
-    starts: np.ndarray,
-    values: np.ndarray,
-    label_numbers: np.ndarray,
-    related: np.ndarray,
-    by_position: bool,
-    contents: np.ndarray,
-) -> None:
+def room_for(size: int) -> Sorted:
+    """Make room for so many keys, uint64, and numbers, uint32."""
+    keys, numbers = np.empty(size, np.uint64), np.empty(size, np.uint32)
+    return Sorted(keys, numbers, np.empty(size, np.uint64), np.empty(size, np.uint32))
+
+
+@compiled
+def fill_contents(entries: Entries, related: np.ndarray, contents: np.ndarray) -> None:
     """Write the numbers of images and of related images of each code to ``contents`` (D, 2) int64."""
     for code in range(len(contents)):
         size, relevant = 0, 0
-        for entry in range(starts[code], starts[code + 1]):
-            images = 1 if by_position else values[entry]
+        for entry in range(entries.starts[code], entries.starts[code + 1]):
+            images = 1 if entries.by_position else entries.values[entry]
             size += images
-            relevant += images * related[label_numbers[entry]]
+            relevant += images * related[entries.label_numbers[entry]]
         contents[code, 0], contents[code, 1] = size, relevant
 
 
 @compiled
-def precision_range(
-    order: np.ndarray,
-    query_codes: np.ndarray,
-    query_labels: np.ndarray,
-    weights: np.ndarray,
-    sizes: np.ndarray,
-    relevants: np.ndarray,
-    seen_before: np.ndarray,
-    hits_before: np.ndarray,
-    sums: np.ndarray,
-    words: np.ndarray,
-    starts: np.ndarray,
-    values: np.ndarray,
-    label_numbers: np.ndarray,
-    label_sets: np.ndarray,
-    class_ids: bool,
-    by_position: bool,
-    distance_shift: int,
-) -> None:
-    """Add up the precisions at the relevant ranks of some queries, Hamming distance first, keys second.
+def settle_groups(q: int, groups: TieGroups, by_position: bool, wanted: np.ndarray) -> tuple[float, bool]:
+    """Mark the distances of one query whose codes must be ordered, in ``wanted`` (K+1,) uint8.
 
-    A group of equal Hamming distance whose codes are all relevant needs no order; one without a relevant code
-    adds nothing. Only the distinct codes of the other groups are sorted.
+    A group whose codes are all relevant needs no order, and one without a relevant code adds nothing.
+
+    Returns:
+        The sum of precisions of the others, and whether any is marked.
+    """
+    total, any_wanted, num_distances = 0.0, False, len(wanted)
+    for d in range(num_distances):
+        size, relevant = groups.size[q, d], groups.relevant[q, d]
+        one_code = (d == 0 or d == num_distances - 1) and not by_position
+        wanted[d] = 0 < relevant < size and not one_code
+        any_wanted |= wanted[d] > 0
+        if not wanted[d]:
+            total += expected_precisions(groups.before[q, d], groups.relevant_before[q, d], size, relevant)
+    return total, any_wanted
+
+
+@compiled
+def precisions_in_order(
+    start: int, stop: int, found: np.ndarray, entries: Entries, related: np.ndarray, images: Sorted, rank: np.ndarray
+) -> float:
+    """Sum the precisions of the images of tied codes in database order.
+
+    Args:
+        start: first of the tied codes in ``found``.
+        stop: behind the last.
+        found: (D,) uint32, numbers of codes.
+        entries: the database.
+        related: (U,) uint32, whether a label set is relevant.
+        images: room for them.
+        rank: (2,) int64, images and relevant images so far. Changed.
+    """
+    counters = np.empty(1 << WIDEST, np.uint32)
+    size = 0
+    for j in range(start, stop):
+        for entry in range(entries.starts[found[j]], entries.starts[found[j] + 1]):
+            images.keys[size], images.numbers[size] = entries.values[entry], entries.label_numbers[entry]
+            size += 1
+    if stop - start > 1:
+        sort_keys(images.keys, images.numbers, images.spare_keys, images.spare_numbers, size, counters)
+    total = 0.0
+    for j in range(size):
+        rank[0] += 1
+        if related[images.numbers[j]]:
+            rank[1] += 1
+            total += rank[1] / rank[0]
+    return total
+
+
+@compiled
+def precisions_of_sorted(
+    q: int,
+    count: int,
+    groups: TieGroups,
+    shift: int,
+    codes: Sorted,
+    contents: np.ndarray,
+    place: tuple[Entries, np.ndarray, Sorted],
+) -> float:
+    """Sum the precisions of ``count`` codes of one query, sorted by their keys.
+
+    Args:
+        q: the query.
+        count: how many codes.
+        groups: codes by Hamming distance.
+        shift: where the Hamming distance starts in a key.
+        codes: the codes' keys and numbers.
+        contents: (D, 2) int64, images and relevant images of each code.
+        place: for ties in database order, what ``precisions_in_order`` takes.
+    """
+    entries, related, images = place
+    rank = np.zeros(2, np.int64)
+    total, last, stop = 0.0, -1, 0
+    while stop < count:
+        start, key = stop, codes.keys[stop]
+        size, relevant = 0, 0
+        while stop < count and codes.keys[stop] == key:
+            size, relevant = size + contents[codes.numbers[stop], 0], relevant + contents[codes.numbers[stop], 1]
+            stop += 1
+        d = np.int64(key >> np.uint64(shift))
+        if d != last:
+            last, rank[0], rank[1] = d, groups.before[q, d], groups.relevant_before[q, d]
+        if entries.by_position and 0 < relevant < size:
+            total += precisions_in_order(start, stop, codes.numbers, entries, related, images, rank)
+        else:
+            total += expected_precisions(rank[0], rank[1], size, relevant)
+            rank[0], rank[1] = rank[0] + size, rank[1] + relevant
+    return total
+
+
+@compiled
+def precision_range(order: np.ndarray, asked: Asked, groups: TieGroups, entries: Entries, sums: np.ndarray) -> None:
+    """Add up the precisions at the relevant ranks of some queries, Hamming distance first, keys second.
 
     Args:
         order: (q,) int64, which queries; those of equal labels one after the other.
-        query_codes: (Q, words) uint64, the codes of all queries.
-        query_labels: (Q, label words) uint64.
-        weights: (Q, 64 words) uint64, what each differing bit adds to a key.
-        sizes: (Q, K+1) int64, codes by Hamming distance.
-        relevants: (Q, K+1) int64, relevant ones among them.
-        seen_before: (Q, K+1) int64, codes at smaller distances.
-        hits_before: (Q, K+1) int64, relevant ones among them.
+        asked: all queries.
+        groups: their codes by Hamming distance.
+        entries: the database.
         sums: (Q,) float64, overwritten at the places in ``order``.
-        words: (words, D) uint64, the database's distinct codes.
-        starts: (D+1,) int64, where the entries of each code start.
-        values: (M,) int64, of each entry: an image's position, ascending within a code, or a number of images.
-        label_numbers: (M,) int64, number of each entry's label set.
-        label_sets: (label words, U) uint64.
-        class_ids: whether labels are class ids or sets.
-        by_position: whether entries are images, tied ones in database order, or counts.
-        distance_shift: where the Hamming distance starts in a key.
     """
-    num_distances, num_codes = sizes.shape[1], words.shape[1]
-    wanted, distances = np.zeros(num_distances, np.uint8), np.empty(TILE, np.uint32)
-    related, related_to = np.empty(label_sets.shape[1], np.uint32), -1
+    num_codes = entries.codes.shape[1]
+    wanted, distances = np.zeros(groups.size.shape[1], np.uint8), np.empty(TILE, np.uint32)
+    related, related_to = np.empty(entries.label_sets.shape[1], np.uint32), -1
     contents = np.empty((num_codes, 2), np.int64)
-    ends = starts[1:]
     byte_keys, counters = np.empty((8, 256), np.uint64), np.empty(1 << WIDEST, np.uint32)
-    keys, spare_keys = np.empty(num_codes, np.uint64), np.empty(num_codes, np.uint64)
-    found, spare_found = np.empty(num_codes, np.uint32), np.empty(num_codes, np.uint32)
-    num_tied = len(values) if by_position else 0
-    positions, spare_positions = np.empty(num_tied, np.uint64), np.empty(num_tied, np.uint64)
-    tied, spare_tied = np.empty(num_tied, np.uint32), np.empty(num_tied, np.uint32)
+    codes, images = room_for(num_codes), room_for(len(entries.values) if entries.by_position else 0)
     for q in order:
-        total, any_wanted = 0.0, False
-        for d in range(num_distances):
-            one_code = (d == 0 or d == num_distances - 1) and not by_position
-            wanted[d] = 0 < relevants[q, d] < sizes[q, d] and not one_code
-            any_wanted |= wanted[d] > 0
-            if not wanted[d]:
-                total += expected_precisions(seen_before[q, d], hits_before[q, d], sizes[q, d], relevants[q, d])
-        sums[q] = total
+        sums[q], any_wanted = settle_groups(q, groups, entries.by_position, wanted)
         if not any_wanted:
             continue
-        same_labels = related_to >= 0
-        for w in range(query_labels.shape[1]):
-            same_labels = same_labels and query_labels[q, w] == query_labels[related_to, w]
-        if not same_labels:
+        if related_to < 0 or not np.array_equal(asked.labels[q], asked.labels[related_to]):
             related_to = q
-            fill_shared(query_labels[q], label_sets, 0, len(related), class_ids, 1, related)
-            fill_contents(starts, values, label_numbers, related, by_position, contents)
-        count = find_codes(query_codes[q], words, wanted, distances, found)
-        fill_keys(query_codes[q], weights[q], words, found, count, byte_keys, keys)
-        sort_keys(keys, found, spare_keys, spare_found, count, counters)
-        last, seen, hits, stop = -1, 0, 0, 0
-        while stop < count:
-            start, key = stop, keys[stop]
-            size, relevant = 0, 0
-            while stop < count and keys[stop] == key:
-                size, relevant = size + contents[found[stop], 0], relevant + contents[found[stop], 1]
-                stop += 1
-            d = np.int64(key >> np.uint64(distance_shift))
-            if d != last:
-                last, seen, hits = d, seen_before[q, d], hits_before[q, d]
-            if not by_position or relevant == 0 or relevant == size:
-                total += expected_precisions(seen, hits, size, relevant)
-                seen, hits = seen + size, hits + relevant
-                continue
-            size = 0
-            for j in range(start, stop):
-                for entry in range(starts[found[j]], ends[found[j]]):
-                    positions[size], tied[size] = values[entry], label_numbers[entry]
-                    size += 1
-            if stop - start > 1:
-                sort_keys(positions, tied, spare_positions, spare_tied, size, counters)
-            for j in range(size):
-                seen += 1
-                if related[tied[j]]:
-                    hits += 1
-                    total += hits / seen
-        sums[q] = total
+            fill_shared(asked.labels[q], entries.label_sets, 0, len(related), asked.class_ids, 1, related)
+            fill_contents(entries, related, contents)
+        count = find_codes(asked.codes[q], entries.codes, wanted, distances, codes.numbers)
+        fill_keys(asked.codes[q], asked.weights[q], entries.codes, codes.numbers, count, byte_keys, codes.keys)
+        sort_keys(codes.keys, codes.numbers, codes.spare_keys, codes.spare_numbers, count, counters)
+        place = (entries, related, images)
+        sums[q] += precisions_of_sorted(q, count, groups, asked.distance_shift, codes, contents, place)

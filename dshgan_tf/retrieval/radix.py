@@ -23,13 +23,14 @@ def radix_pass(
     to_ids: np.ndarray,
     size: int,
     shift: int,
-    mask: int,
     counters: np.ndarray,
 ) -> None:
-    """Move ``size`` keys and ids into the order of one digit, ``(key >> shift) & mask``; equal digits keep theirs.
+    """Move ``size`` keys and ids into the order of one digit; equal digits keep theirs.
 
-    Places and digits are unsigned: a signed index costs a test for counting from the end.
+    The digit is as many bits from ``shift`` on as tell ``counters`` apart, (2**bits,) uint32, overwritten. Places and
+    digits are unsigned: a signed index costs a test for counting from the end.
     """
+    mask = np.uint64(len(counters) - 1)
     counters[:] = 0
     for j in range(size):
         counters[(from_keys[j] >> shift) & mask] += np.uint32(1)
@@ -78,13 +79,13 @@ def sort_keys(
         low += 1
     passes = -(-(high - low) // WIDEST)
     width = -(-(high - low) // max(passes, 1))
-    mask = np.uint64((1 << width) - 1)
+    counters = counters[: 1 << width]
     for i in range(passes):
         shift = np.uint64(low + i * width)
         if i % 2 == 0:
-            radix_pass(keys, ids, spare_keys, spare_ids, size, shift, mask, counters)
+            radix_pass(keys, ids, spare_keys, spare_ids, size, shift, counters)
         else:
-            radix_pass(spare_keys, spare_ids, keys, ids, size, shift, mask, counters)
+            radix_pass(spare_keys, spare_ids, keys, ids, size, shift, counters)
     if passes % 2:
         for j in range(size):
             keys[j], ids[j] = spare_keys[j], spare_ids[j]

@@ -16,6 +16,7 @@ over the first p places t = 1..p, where the last sum is a difference of harmonic
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -147,6 +148,7 @@ def expected_cumulative_gain(groups: Groups, k: int) -> np.ndarray:
     return (ratio(groups.shared, groups.size) * places).sum(axis=1) / k
 
 
+@functools.lru_cache(maxsize=1)  # every block of queries asks for the same
 def discount_sums(k: int) -> np.ndarray:
     """Return the cumulative sums of the discounts 1/log2(rank + 1) over ranks 1..k, (k+1,) float64, from 0 on."""
     discounts = np.arange(1.0, k + 2.0)  # in place from here on: k can be ten million

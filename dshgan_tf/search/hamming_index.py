@@ -9,9 +9,10 @@ import numpy as np
 from dshgan_tf.codes import binarise, check_codes, code_width, pack
 from dshgan_tf.errors import InputError
 from dshgan_tf.search import scan
+from dshgan_tf.search.code_rows import CodeRows
+from dshgan_tf.search.collectors import MAX_BITS
 
 MAX_ID = np.iinfo(np.int64).max
-FEW = 256  # rows put in or taken out up to which the runs between them are moved one by one
 
 
 class HammingIndex:
@@ -43,28 +44,26 @@ class HammingIndex:
     def __init__(self, num_bits: int) -> None:
         """Make an empty index; see the class."""
         width = code_width(num_bits)
-        if num_bits > scan.MAX_BITS:
-            raise InputError(f"num_bits must be at most {scan.MAX_BITS}, got {num_bits}; pass the K of the codes.")
+        if num_bits > MAX_BITS:
+            raise InputError(f"num_bits must be at most {MAX_BITS}, got {num_bits}; pass the K of the codes.")
         self.num_bits = int(num_bits)
-        self._size = 0
         self._next_id = 0
         self._mapped = False
-        self._id_rows = np.empty(0, np.int64)  # these two have room for more than the rows in use
-        self._code_rows = np.empty((0, width), np.uint8)
+        self._rows = CodeRows(np.empty(0, np.int64), np.empty((0, width), np.uint8))
 
     def __len__(self) -> int:
         """Return the number of codes in the index."""
-        return self._size
+        return len(self._rows.ids)
 
     @property
     def ids(self) -> np.ndarray:
         """The ids, ascending, (N,) int64. A read-only view, valid until codes are added or removed."""
-        return _read_only(self._id_rows[: self._size])
+        return _read_only(self._rows.ids)
 
     @property
     def codes(self) -> np.ndarray:
         """The codes in the order of ``ids``, (N, ceil(K/8)) uint8. A read-only view, as ``ids``."""
-        return _read_only(self._code_rows[: self._size])
+        return _read_only(self._rows.codes)
 
     def add(self, codes: np.ndarray, ids: np.ndarray | None = None) -> None:
         """Add codes.
@@ -89,29 +88,8 @@ class HammingIndex:
             ids = self._check_ids(np.asarray(ids), len(codes))
         if not len(ids):
             return
-        if np.any(ids[1:] < ids[:-1]):
-            order = np.argsort(ids)
-            ids, codes = ids[order], codes[order]
-        self._reserve(len(ids))
-        old, new = self._size, self._size + len(ids)
-        rows = np.searchsorted(self.ids, ids)
-        first = rows[0]  # what lies before stays
-        if first == old:
-            self._id_rows[old:new], self._code_rows[old:new] = ids, codes
-        elif len(ids) <= FEW:
-            codes = codes.copy()  # they may be a view of the index
-            bounds = [*rows.tolist(), old]
-            for i in reversed(range(len(ids))):
-                row = bounds[i]
-                self._move(row, bounds[i + 1], i + 1)
-                self._id_rows[row + i], self._code_rows[row + i] = ids[i], codes[i]
-        else:
-            ids = np.concatenate([self._id_rows[first:old], ids])
-            codes = np.concatenate([self._code_rows[first:old], codes])
-            order = np.argsort(ids, kind="stable")
-            self._id_rows[first:new], self._code_rows[first:new] = ids[order], codes[order]
-        self._size = new
-        self._next_id = max(self._next_id, int(self._id_rows[new - 1]) + 1)
+        self._rows.insert(ids, codes)
+        self._next_id = max(self._next_id, int(self._rows.ids[-1]) + 1)
 
     def _check_writable(self) -> None:
         if self._mapped:
@@ -126,35 +104,10 @@ class HammingIndex:
             raise InputError(f"ids must be at most {MAX_ID}, got {ids.max()}; number the codes from 0.")
         ids = ids.astype(np.int64)
         ordered = np.sort(ids)
-        repeated = np.concatenate([ordered[1:][ordered[1:] == ordered[:-1]], ids[self._rows_of(ids) >= 0]])
+        repeated = np.concatenate([ordered[1:][ordered[1:] == ordered[:-1]], ids[self._rows.find(ids) >= 0]])
         if len(repeated):
             raise InputError(f"ids must be unique in the index, got {repeated[0]} again; give every code its own id.")
         return ids
-
-    def _rows_of(self, ids: np.ndarray) -> np.ndarray:
-        """Return the row of each id, -1 for those that are not in the index."""
-        if not self._size:
-            return np.full(len(ids), -1)
-        rows = np.minimum(np.searchsorted(self.ids, ids), self._size - 1)
-        return np.where(self.ids[rows] == ids, rows, -1)
-
-    def _reserve(self, count: int) -> None:
-        """Make room for more rows, by half at least, so that many small adds copy each code a few times only."""
-        needed = self._size + count
-        if needed <= len(self._id_rows):
-            return
-        room = max(needed, len(self._id_rows) * 3 // 2)
-        for name in ("_id_rows", "_code_rows"):
-            old = getattr(self, name)
-            new = np.empty((room, *old.shape[1:]), old.dtype)
-            new[: self._size] = old[: self._size]
-            setattr(self, name, new)
-
-    def _move(self, start: int, stop: int, by: int) -> None:
-        """Move the rows from ``start`` to ``stop``; in one dimension NumPy needs no copy where they overlap."""
-        width, codes = self._code_rows.shape[1], self._code_rows.reshape(-1)
-        self._id_rows[start + by : stop + by] = self._id_rows[start:stop]
-        codes[width * (start + by) : width * (stop + by)] = codes[width * start : width * stop]
 
     def remove(self, ids: np.ndarray) -> None:
         """Remove codes.
@@ -170,24 +123,14 @@ class HammingIndex:
         ids = np.asarray(ids)
         if ids.ndim != 1 or (len(ids) and not np.issubdtype(ids.dtype, np.integer)):
             raise InputError(f"ids must be (M,) integers, got {ids.shape} {ids.dtype}; pass a list for one id.")
-        rows = self._rows_of(ids)
+        rows = self._rows.find(ids)
         if np.any(rows < 0):
             raise InputError(f"ids must be in the index, got {ids[rows < 0][0]}, which is not.")
         rows = np.sort(rows)
         repeated = rows[1:][rows[1:] == rows[:-1]]
         if len(repeated):
             raise InputError(f"ids must be given once, got {self.ids[repeated[0]]} again.")
-        if len(rows) <= FEW:
-            bounds = [*rows.tolist(), self._size]
-            for i in range(len(rows)):
-                self._move(bounds[i] + 1, bounds[i + 1], -i - 1)
-        else:
-            kept = np.ones(self._size, bool)
-            kept[rows] = False
-            left = self._size - len(rows)
-            self._id_rows[:left] = self.ids[kept]
-            self._code_rows[:left] = self.codes[kept]
-        self._size -= len(rows)
+        self._rows.delete(rows)
 
     def search(
         self, query_codes: np.ndarray, k: int, query_relaxed: np.ndarray | None = None
@@ -213,8 +156,8 @@ class HammingIndex:
         query_codes, query_relaxed = self._check_queries(query_codes, query_relaxed)
         if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not 1 <= k <= len(self):
             raise InputError(f"k must be between 1 and the {len(self)} codes in the index, got {k}; add codes first.")
-        distances, rows = scan.nearest(self._code_rows[: self._size], query_codes, int(k), query_relaxed)
-        return distances, self._id_rows[rows]
+        distances, rows = scan.nearest(self._rows.codes, query_codes, int(k), query_relaxed)
+        return distances, self._rows.ids[rows]
 
     def range_search(
         self, query_codes: np.ndarray, radius: int, query_relaxed: np.ndarray | None = None
@@ -243,11 +186,11 @@ class HammingIndex:
         query_codes, query_relaxed = self._check_queries(query_codes, query_relaxed)
         if isinstance(radius, bool) or not isinstance(radius, (int, np.integer)) or not 0 <= radius <= self.num_bits:
             raise InputError(f"radius must be an integer between 0 and num_bits={self.num_bits}, got {radius}.")
-        found = scan.within(self._code_rows[: self._size], query_codes, int(radius), query_relaxed)
+        found = scan.within(self._rows.codes, query_codes, int(radius), query_relaxed)
         limits = np.cumsum([0, *(len(rows) for _, rows in found)], dtype=np.int64)
         distances = np.concatenate([np.empty(0, np.int32), *(distances for distances, _ in found)])
         rows = np.concatenate([np.empty(0, np.int64), *(rows for _, rows in found)])
-        return limits, distances, self._id_rows[rows]
+        return limits, distances, self._rows.ids[rows]
 
     def _check_queries(
         self, query_codes: np.ndarray, query_relaxed: np.ndarray | None
@@ -308,8 +251,8 @@ class HammingIndex:
 
         content, mapped = index_file.read(path, memory_map)
         index = cls(content.num_bits)
-        index._size, index._next_id, index._mapped = len(content.ids), content.next_id, mapped
-        index._id_rows, index._code_rows = content.ids, content.codes
+        index._next_id, index._mapped = content.next_id, mapped
+        index._rows = CodeRows(content.ids, content.codes)
         return index
 
 

@@ -24,7 +24,7 @@ import numpy as np
 
 from dshgan_tf.codes import check_codes, code_width
 from dshgan_tf.errors import InputError
-from dshgan_tf.search.scan import MAX_BITS
+from dshgan_tf.search.collectors import MAX_BITS
 
 FORMAT = "dshgan_tf.HammingIndex/2"
 HEADER = 256
