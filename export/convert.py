@@ -61,7 +61,7 @@ class Converter:
         """Convert.
 
         Args:
-            job: the arguments of `convert`, by name.
+            job: the arguments of `convert`, by name; relative paths count from this process' folder.
 
         Raises:
             ExportError: the converter refuses the job; the message names it.
@@ -78,6 +78,8 @@ class Converter:
             )
             self._done = 0
         self._done += 1
+        # The other process stays in the folder in which it was started.
+        job = job | {name: str(Path(job[name]).resolve()) for name in PATHS if job.get(name)}
         try:
             self._process.stdin.write(json.dumps(job) + "\n")
             self._process.stdin.flush()
@@ -102,6 +104,7 @@ class Converter:
             self._process = None
 
 
+PATHS = ("saved_model", "target", "representative")  # among the arguments of `convert`
 MOST = 50  # conversions of one process
 FINISHED = "finished"
 CONVERTER = Converter()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dshgan_tf.export.held_out import Check, HeldOut
+from dshgan_tf.export.model_card import ModelCard
 from dshgan_tf.export.saved_model import export_saved_model
 from dshgan_tf.export.tflite import VARIANTS, export_tflite
 
@@ -29,10 +30,12 @@ def export_run(run: Run, form: str, quantize: str, output: Path) -> tuple[Path, 
     """
     model, splits = run.load_model(), run.splits()
     about = {"class_names": list(splits.class_names), "dataset": splits.name, "run": run.name}
+    card = ModelCard(run.name, run.read("results"), splits)
     held_out = HeldOut.from_splits(model, splits)
     if form == "saved_model":
-        target, checks = export_saved_model(model, output, held_out, about)
+        target, checks = export_saved_model(model, output, held_out, about, card)
     else:
         target = output
-        checks = export_tflite(model, output, held_out, about, VARIANTS if quantize == "all" else (quantize,))
+        variants = VARIANTS if quantize == "all" else (quantize,)
+        checks = export_tflite(model, output, held_out, about, variants, card)
     return target, checks, held_out.keras_milliseconds

@@ -16,6 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from dshgan_tf.export.held_out import Check, HeldOut
+from dshgan_tf.export.model_card import ModelCard
 from dshgan_tf.export.parity import Floor
 
 import dshgan_tf as dsh
@@ -28,7 +29,7 @@ WARM_UP = Path("assets.extra", "tf_serving_warmup_requests")
 
 
 def export_saved_model(
-    model: dsh.DSHGAN, output: Path, held_out: HeldOut, about: dict[str, Any]
+    model: dsh.DSHGAN, output: Path, held_out: HeldOut, about: dict[str, Any], card: ModelCard | None = None
 ) -> tuple[Path, list[Check]]:
     """Export to `output/<next version>/`, checked against Keras before it becomes visible.
 
@@ -37,6 +38,7 @@ def export_saved_model(
         output: folder of the versions; made where it is missing.
         held_out: images to compare codes on.
         about: what the manifest says beside the facts of the model: classes, source run.
+        card: of the run; None writes no model card.
 
     Returns:
         The version's folder and its comparison with Keras, for pixels and for files.
@@ -52,7 +54,10 @@ def export_saved_model(
         write_saved_model(model.average_encoder, temporary, about["class_names"])
         write_warm_up(temporary, output.name, held_out.query_images[0])
         checks = _check(temporary, held_out)
-        write_json(temporary / "export_report.json", [check.as_dict() for check in checks])
+        report = [check.as_dict() for check in checks]
+        write_json(temporary / "export_report.json", report)
+        if card is not None:
+            card.write(temporary, report)
         write_json(temporary / "manifest.json", manifest(model, temporary, about))
         return _publish(temporary, output), checks
     finally:

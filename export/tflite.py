@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 from dshgan_tf.export.convert import CONVERTER
 from dshgan_tf.export.held_out import Check, HeldOut
+from dshgan_tf.export.model_card import ModelCard
 from dshgan_tf.export.parity import Floor
 
 import dshgan_tf as dsh
@@ -35,7 +36,12 @@ EDGE_KIT = ("hash_images.py", "latency.py", "requirements.txt", "README.md")
 
 
 def export_tflite(
-    model: dsh.DSHGAN, output: Path, held_out: HeldOut, about: dict[str, Any], variants: tuple[str, ...] = VARIANTS
+    model: dsh.DSHGAN,
+    output: Path,
+    held_out: HeldOut,
+    about: dict[str, Any],
+    variants: tuple[str, ...] = VARIANTS,
+    card: ModelCard | None = None,
 ) -> list[Check]:
     """Export to `output/encoder_<variant>.tflite` with JSON sidecars, a report, and the kit that runs them.
 
@@ -47,6 +53,7 @@ def export_tflite(
         held_out: images to compare codes on, and those that set int8's ranges.
         about: what the sidecars say beside the facts of the model.
         variants: of "float32", "float16", "dynamic", "int8".
+        card: of the run; None writes no model card.
 
     Returns:
         The comparison of each variant with Keras.
@@ -79,7 +86,10 @@ def export_tflite(
         # A model before its sidecar, whose checksum then fits or tells; the report last.
         for path in sorted(made.iterdir(), key=lambda path: (path.suffix == ".json", path.name)):
             os.replace(path, output / path.name)
-        write_json(output / "export_report.json", _merged(output, checks))
+        report = _merged(output, checks)
+        write_json(output / "export_report.json", report)
+        if card is not None:
+            card.write(output, report)
     return checks
 
 

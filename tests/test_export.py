@@ -48,6 +48,7 @@ def test_saved_model_runs_without_this_package(workdir, images, tmp_path):
     for version in (1, 2):
         assert main(["export", str(workdir), "--format", "saved_model", "--output", str(output)]) == 0
         assert (output / str(version) / "saved_model.pb").exists()
+        assert "SavedModel, encode_bytes" in (output / str(version) / "MODEL_CARD.md").read_text()
     assert sorted(path.name for path in output.iterdir()) == ["1", "2"]
     np.save(tmp_path / "images.npy", images)
     (tmp_path / "run.py").write_text(ALL_SIGNATURES)
@@ -193,10 +194,13 @@ def test_conversions_share_a_process_until_it_leaked_enough(tmp_path, monkeypatc
     monkeypatch.setattr(convert, "MOST", 2)
     converter = convert.Converter()
     processes = []
-    for _ in range(3):
-        converter.run(job)
+    for folder in ("a", "b", "c"):
+        (tmp_path / folder).mkdir()
+        monkeypatch.chdir(tmp_path / folder)
+        converter.run({"saved_model": "../model", "target": "../out.tflite", "variant": "float32"})
         processes.append(converter._process.pid)
         assert (tmp_path / "out.tflite").stat().st_size > 0
+        (tmp_path / "out.tflite").unlink()
     assert processes[0] == processes[1] != processes[2]
     with pytest.raises(ExportError, match=r"(?s)refused out.tflite \(float32\).*nowhere"):
         converter.run(job | {"saved_model": str(tmp_path / "nowhere")})
@@ -285,6 +289,20 @@ def test_exports_of_several_variants_share_a_report(edge, trained):
     assert main(["export", str(trained), "--format", "tflite", "--output", str(edge)]) == 0
     report = json.loads((edge / "export_report.json").read_text())
     assert [row["name"] for row in report] == [f"encoder_{v}.tflite" for v in ("float32", "float16", "dynamic", "int8")]
+
+
+def test_the_model_card_holds_the_figures_of_the_run(edge, trained):
+    card = (edge / "MODEL_CARD.md").read_text()
+    results = json.loads((trained / "results.json").read_text())
+    rows = dict(line.strip("| ").split(" | ", 1) for line in card.splitlines() if line.startswith("| "))
+    assert rows["MAP of the whole ranking"] == f"{results['metrics']['map']:.4f}"
+    assert rows["accuracy of the class stream"] == f"{results['metrics']['accuracy']:.4f}"
+    assert rows["method"] == "labelled images alone" and results["method"] == "supervised"
+    for row in json.loads((edge / "export_report.json").read_text()):
+        assert rows[row["name"]].split(" | ")[1:3] == [f"{row['agreement']:.4%}", f"{row['map']:.4f}"]
+    assert "12 bits" in card and "`codes`, 2 bytes an image" in card
+    assert "- Classes: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9." in card
+    assert str(trained) not in card  # no path of this machine
 
 
 BOMBS = """
