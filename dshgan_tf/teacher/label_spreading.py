@@ -1,0 +1,128 @@
+"""Label spreading: few labels flow along the graph of nearest features to all images."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse
+
+from dshgan_tf.teacher.nearest_graph import nearest_graph, normalised_features
+
+REST = 0.99  # alpha: how much an image takes from its neighbours; the rest is its own label
+TOLERANCE, MOST_STEPS = 1e-5, 1000  # of the conjugate gradients
+ROUNDS, SHARE = 4, 0.8  # how often the surest images of each class become labelled, and which share of them
+
+
+def spread(graph: scipy.sparse.spmatrix, labels: np.ndarray) -> np.ndarray:
+    """Let labels flow along a graph until nothing changes: F = (1 - alpha) (I - alpha S)^-1 Y.
+
+    Args:
+        graph: (N, N), from ``nearest_graph``.
+        labels: (N, L) float, rows of zeros where nothing is known.
+
+    Returns:
+        (N, L) float32, at least 0.
+
+    Reference:
+        Zhou et al., "Learning with local and global consistency", NIPS 2004, equation 4.
+    """
+    from scipy.sparse.linalg import cg
+
+    count = graph.shape[0]
+    system = scipy.sparse.identity(count, format="csr", dtype=np.float32) - REST * graph
+    columns = [cg(system, column, rtol=TOLERANCE, maxiter=MOST_STEPS)[0] for column in labels.T.astype(np.float32)]
+    return (1 - REST) * np.maximum(np.stack(columns, axis=1), 0)
+
+
+def one_label(mass: np.ndarray, frequency: np.ndarray) -> np.ndarray:
+    """Turn what flowed to each image into probabilities of its one class.
+
+    Class mass normalisation: over all images a class gets as much as it is frequent. Otherwise the class whose
+    labelled image lies in a crowd would take all.
+
+    Args:
+        mass: (N, L) float, from ``spread``.
+        frequency: (L,) float, sum 1.
+
+    Returns:
+        (N, L) float32, rows of sum 1; equal parts where nothing arrived.
+
+    Reference:
+        Zhu, Ghahramani and Lafferty, ICML 2003, section 4: class mass normalisation.
+    """
+    balanced = mass * (frequency / np.maximum(mass.sum(axis=0), 1e-12)) + 1e-12 * frequency
+    return (balanced / balanced.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def several_labels(present: np.ndarray, absent: np.ndarray, frequency: np.ndarray) -> np.ndarray:
+    """Turn what flowed to each image into the probability of each of its labels, one by one.
+
+    Args:
+        present: (N, L) float, spread from the images that have the label.
+        absent: (N, L) float, spread from those that have not.
+        frequency: (L,) float in (0, 1), share of images with the label.
+
+    Returns:
+        (N, L) float32 in [0, 1].
+    """
+    pairs = np.stack([absent, present], axis=-1)
+    shares = np.stack([1 - frequency, frequency], axis=-1)
+    return np.stack([one_label(pairs[:, i], shares[i])[:, 1] for i in range(pairs.shape[1])], axis=1)
+
+
+def spread_labels(
+    features: np.ndarray, labels: np.ndarray, multi_label: bool = False, neighbours: int = 10, rounds: int = ROUNDS
+) -> np.ndarray:
+    """Tell how probable each label is for every image, from the few whose labels are known.
+
+    Labels are spread once. Then the surest share of each class counts as labelled, and the labels are spread again,
+    ``rounds`` times. So one unlucky labelled image no longer speaks for its class alone.
+
+    Args:
+        features: (N, F) float, of labelled and unlabelled images.
+        labels: (N, L) multi-hot; rows of zeros are unlabelled.
+        multi_label: whether an image may have several labels; they are then spread once, each against its absence.
+        neighbours: of each image in the graph, at least 1.
+        rounds: how often it is spread again, at least 0.
+
+    Returns:
+        (N, L) float32 probabilities; labelled images have their own labels.
+    """
+    graph = nearest_graph(normalised_features(features), neighbours)
+    labels = labels.astype(np.float32)
+    known = labels.any(axis=1)
+    frequency = np.clip(labels[known].mean(axis=0), 1e-6, 1)
+    if multi_label:
+        absent = np.where(known[:, None], 1 - labels, 0)
+        probabilities = several_labels(spread(graph, labels), spread(graph, absent), np.minimum(frequency, 1 - 1e-6))
+    else:
+        frequency = frequency / frequency.sum()
+        probabilities = one_label(spread(graph, labels), frequency)
+        for _ in range(rounds):
+            probabilities[known] = labels[known]
+            probabilities = one_label(spread(graph, surest(probabilities, labels)), frequency)
+    probabilities[known] = labels[known]
+    return probabilities
+
+
+def surest(probabilities: np.ndarray, labels: np.ndarray, share: float = SHARE) -> np.ndarray:
+    """Return label rows of the surest images of each class, and of those whose label is known.
+
+    Args:
+        probabilities: (N, L) float.
+        labels: (N, L) one-hot, rows of zeros where unlabelled.
+        share: of the images of a class, in (0, 1].
+
+    Returns:
+        (N, L) float32, rows of zeros where the image is not among them.
+    """
+    chosen = labels.astype(np.float32).copy()
+    classes = probabilities.argmax(axis=1)
+    for number in range(probabilities.shape[1]):
+        members = np.flatnonzero(classes == number)
+        count = max(1, int(share * len(members)))
+        best = members[np.argsort(-probabilities[members, number], kind="stable")[:count]]
+        chosen[best] = 0
+        chosen[best, number] = 1
+    known = labels.any(axis=1)
+    chosen[known] = labels[known]
+    return chosen

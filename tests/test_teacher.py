@@ -1,0 +1,105 @@
+"""Labels spread over the graph of nearest features: by hand, against scikit-learn, and on digits."""
+
+import numpy as np
+import pytest
+import scipy.sparse
+from sklearn.datasets import load_digits
+from sklearn.semi_supervised import LabelSpreading
+
+from dshgan_tf.teacher import nearest_graph as graphs
+from dshgan_tf.teacher.label_spreading import REST, one_label, several_labels, spread, spread_labels, surest
+from dshgan_tf.teacher.nearest_graph import nearest_graph, normalised_features
+
+
+def random_features(count, size, seed=0):
+    return normalised_features(np.random.default_rng(seed).normal(size=(count, size)) ** 2)
+
+
+def test_two_joined_images_by_hand():
+    # S = [[0, 1], [1, 0]], Y = (1, 0). (I - aS)^-1 = [[1, a], [a, 1]] / (1 - a^2), so F = (1 - a) (1, a) / (1 - a^2).
+    graph = scipy.sparse.csr_matrix(np.array([[0.0, 1.0], [1.0, 0.0]], np.float32))
+    found = spread(graph, np.array([[1.0], [0.0]]))
+    np.testing.assert_allclose(found[:, 0], (1 - REST) * np.array([1, REST]) / (1 - REST**2), rtol=1e-4)
+
+
+def test_class_mass_by_hand():
+    # The first class got 4 in all, the second 1; both are to get the same: the second counts four times as much.
+    mass = np.array([[3.0, 0.5], [1.0, 0.5], [0.0, 0.0]])
+    found = one_label(mass, np.array([0.5, 0.5]))
+    np.testing.assert_allclose(found, [[3 / 5, 2 / 5], [1 / 3, 2 / 3], [0.5, 0.5]], rtol=1e-5)
+
+
+def test_several_labels_by_hand():
+    # A label that half of the images have: presence 2 of 4 in all, absence 1 of 2 in all, so p = .25 / (.25 + .25).
+    present, absent = np.array([[2.0], [2.0]]), np.array([[1.0], [1.0]])
+    np.testing.assert_allclose(several_labels(present, absent, np.array([0.5])), [[0.5], [0.5]], rtol=1e-5)
+    np.testing.assert_allclose(several_labels(present, absent, np.array([0.2])), [[0.2], [0.2]], rtol=1e-5)
+
+
+def test_the_surest_of_each_class_by_hand():
+    probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.6, 0.4], [0.3, 0.7], [0.2, 0.8]])
+    labels = np.zeros((5, 2))
+    labels[4, 1] = 1
+    found = surest(probabilities, labels, share=0.67)  # 2 of the 3 of class 0, 1 of the 2 of class 1
+    np.testing.assert_array_equal(found, [[1, 0], [1, 0], [0, 0], [0, 0], [0, 1]])
+
+
+def test_spreading_equals_scikit_learn():
+    features = random_features(200, 6)
+    weights = np.maximum(features @ features.T, 0) ** 3  # any symmetric graph
+    np.fill_diagonal(weights, 0)
+    scale = 1 / np.sqrt(weights.sum(axis=1))
+    ids = np.full(200, -1)
+    ids[:9] = np.arange(9) % 3
+    with pytest.warns(UserWarning, match="max_iter"):
+        other = LabelSpreading(kernel=lambda a, b: weights, alpha=REST, max_iter=1500, tol=0).fit(features, ids)
+    labels = np.eye(3)[ids] * (ids >= 0)[:, None]
+    found = spread(scipy.sparse.csr_matrix((weights * scale[:, None] * scale).astype(np.float32)), labels)
+    found /= found.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(found, other.label_distributions_, atol=2e-4)
+
+
+def test_the_graph_joins_the_nearest():
+    features = random_features(120, 5)
+    graph = nearest_graph(features, neighbours=4).toarray()
+    cosines = features @ features.T
+    np.fill_diagonal(cosines, -2)
+    near = np.zeros((120, 120), bool)
+    np.put_along_axis(near, np.argsort(-cosines, axis=1)[:, :4], True, axis=1)
+    weights = np.where(near, np.maximum(cosines, 0), 0)
+    weights = weights + weights.T
+    scale = 1 / np.sqrt(np.maximum(weights.sum(axis=1), 1e-12))
+    np.testing.assert_allclose(graph, weights * scale[:, None] * scale, atol=1e-5)
+    assert len(nearest_graph(features[:3], neighbours=10).toarray()) == 3  # fewer images than neighbours
+
+
+def test_an_approximate_graph_is_nearly_the_exact_one(monkeypatch):
+    features = random_features(3000, 8)
+    exact = nearest_graph(features) > 0
+    monkeypatch.setattr(graphs, "EXACT_UP_TO", 100)
+    found = nearest_graph(features) > 0
+    assert exact.multiply(found).sum() > 0.95 * exact.sum()
+
+
+@pytest.mark.parametrize(("rounds", "least"), [(0, 0.85), (4, 0.9)])
+def test_one_label_a_class_names_most_digits(rounds, least):
+    digits = load_digits()
+    rng = np.random.default_rng(50)
+    chosen = [rng.choice(np.flatnonzero(digits.target == number)) for number in range(10)]
+    labels = np.zeros((len(digits.target), 10))
+    labels[chosen, digits.target[chosen]] = 1
+    found = spread_labels(digits.data, labels, rounds=rounds)
+    assert (found.argmax(axis=1) == digits.target).mean() > least
+    np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-5)
+    np.testing.assert_array_equal(found[chosen], labels[chosen])
+
+
+def test_several_labels_are_found_one_by_one():
+    digits = load_digits()
+    rows = np.stack([digits.target % 2 == 0, digits.target > 4, digits.target < 3], axis=1)
+    labels = np.zeros_like(rows, float)
+    known = np.random.default_rng(0).choice(len(rows), 200, replace=False)
+    labels[known] = rows[known]
+    known = labels.any(axis=1)  # an image without any of the labels counts as unlabelled
+    found = spread_labels(digits.data, labels, multi_label=True)
+    assert ((found > 0.5) == rows)[~known & rows.any(axis=1)].mean() > 0.9
