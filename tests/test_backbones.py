@@ -119,6 +119,16 @@ def test_replicas_record_one_set_of_a_backbones_statistics(file, splits):
         np.testing.assert_array_equal(first, second, err_msg=variable.path)
 
 
+def head_by_hand(head, features):
+    """Standardise, cut at 5 standard deviations, a hidden layer with LeakyReLU, the hash stream."""
+    mean, variance = head.get_layer("standardise").get_weights()
+    scaled = np.clip((features - mean) / np.sqrt(variance + 1e-6), -5, 5)
+    (kernel, bias), (hash_kernel, hash_bias) = (head.get_layer(name).get_weights() for name in ("hidden", "hash"))
+    hidden = scaled @ kernel + bias
+    hidden = np.where(hidden > 0, hidden, 0.1 * hidden)
+    return 1 / (1 + np.exp(-(hidden @ hash_kernel + hash_bias)))
+
+
 def test_an_application_by_name_with_weights_from_a_file(splits, tmp_path):
     keras.utils.set_random_seed(5)
     arguments = {"input_shape": (32, 32, 3), "include_top": False, "pooling": "avg"}
@@ -133,11 +143,17 @@ def test_an_application_by_name_with_weights_from_a_file(splits, tmp_path):
     images = splits.query.images[:4]
     pixels = np.repeat(images, 3, axis=-1).astype(np.float32)
     features = theirs.predict(keras.applications.mobilenet_v2.preprocess_input(pixels), verbose=0)
-    kernel, bias = model.average_encoder.get_layer("hash").get_weights()
-    expected = 1 / (1 + np.exp(-(features @ kernel + bias)))
-    np.testing.assert_allclose(model.predict_streams(images)["relaxed_codes"], expected, atol=1e-5)
+    head = model.average_encoder.head
+    np.testing.assert_allclose(
+        model.average_encoder.trunk_features().predict(images.astype(np.float32), verbose=0), features, atol=1e-4
+    )
+    codes = head_by_hand(head, features)
+    for given in (images, features):  # pixels, and what the frozen trunk makes of them
+        np.testing.assert_allclose(model.predict_streams(given)["relaxed_codes"], codes, atol=1e-5)
     trained = sorted(variable.path for variable in model.encoder.trainable_variables)
-    assert trained == ["classification/bias", "classification/kernel", "hash/bias", "hash/kernel"]
+    assert trained == [
+        f"{layer}/{part}" for layer in ("classification", "hash", "hidden") for part in ("bias", "kernel")
+    ]
 
 
 @pytest.mark.parametrize("backbone", ["file", "VGG16"])
@@ -169,9 +185,15 @@ def test_what_cannot_be_a_backbone_is_refused(change, message):
         dsh.DSHGAN(8, 3, SHAPE, network=change)
 
 
+def test_images_of_another_size_are_resized_in_the_graph(file):
+    model = dsh.DSHGAN(8, 3, (16, 16, 3), network=dsh.Network(backbone=str(file), trained_layers=0))
+    images = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3)).astype(np.float32)
+    larger = keras.ops.convert_to_numpy(keras.ops.image.resize(images, (32, 32)))
+    expected = keras.models.load_model(file).predict(larger, verbose=0).mean(axis=(1, 2))
+    np.testing.assert_allclose(model.average_encoder.trunk_features()(images), expected, atol=1e-5)
+
+
 def test_files_that_are_no_backbone_are_refused(file, tmp_path):
-    with pytest.raises(ValueError, match="takes images of .32, 32, 3., the data have .16, 16, 3."):
-        dsh.DSHGAN(8, 3, (16, 16, 3), network=dsh.Network(backbone=str(file)))
     with pytest.raises(ValueError, match="has its own weights"):
         dsh.DSHGAN(8, 3, SHAPE, network=dsh.Network(backbone=str(file), weights="imagenet"))
     pixels = keras.Input((32, 32, 3))

@@ -23,7 +23,8 @@ class Network:
     Args:
         backbone: "small", the name of a `keras.applications` model, or a `.keras` file (see `backbones.describe_file`).
         weights: of the application: None, "imagenet" or a file.
-        trained_layers: how many of the backbone's last layers with weights train; None for all, 0 to freeze it.
+        trained_layers: how many of the backbone's last layers with weights train; None for all. 0 freezes it: then its
+            features are computed once, and a hidden layer and the streams train on them.
         width: channels of trunk and generator at full resolution; None for 32 up to 16 pixels a side, 16 above.
         noise_dim: size of the generator's noise.
         norm: "sync_batch" (by the statistics of all replicas, so that their number changes nothing), "batch" (each
@@ -49,6 +50,11 @@ class Network:
             raise InputError("weights and trained_layers need a pretrained backbone; give its name or file as backbone")
         if self.backbone.endswith(".keras") and self.weights is not None:
             raise InputError(f"backbone {self.backbone} has its own weights; leave weights={self.weights!r} out")
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the trunk is a pretrained one that does not train."""
+        return self.trained_layers == 0
 
     @classmethod
     def of(cls, given: Network | Mapping[str, Any] | None) -> Network:

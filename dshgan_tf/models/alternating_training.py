@@ -127,10 +127,10 @@ class AlternatingTraining(keras.Model):
             training: whether images are augmented, and normalised by the batch.
         """
         augmenter = self.augmenter if training else Augmenter(self.seed_generator, enabled=False, holes=False)
-        real = encoder(augmenter.weak(data["image"], hole=self.objective.cut_labeled), training=training)
+        real = encoder.streams(augmenter.weak(data["image"], hole=self.objective.cut_labeled), training=training)
         batch = Batch(Images(**real, labels=data["label"]))
         if self.uses_unlabeled:
-            streams = encoder(augmenter.strong(data["unlabeled_image"]), training=training)
+            streams = encoder.streams(augmenter.strong(data["unlabeled_image"]), training=training)
             batch = batch._replace(unlabeled=Images(**streams, **self.pseudo_labels(data["unlabeled_image"])))
         if self.generator is not None:
             with frozen_statistics(self.generator), frozen_statistics(encoder):
@@ -155,12 +155,13 @@ class AlternatingTraining(keras.Model):
         Where it encodes, the averaged encoder computes in float32; as a teacher it may be as fast as what trains.
         """
         if self.encoder.compute_dtype == self.average_encoder.compute_dtype:
-            return self.average_encoder(images, training=False)
+            return self.average_encoder.streams(images, training=False)
         pairs = zip(self.encoder.variables, self.average_encoder.variables, strict=True)
         averages = {id(weight): ops.convert_to_tensor(average) for weight, average in pairs}
-        parts = (self.encoder.trainable_variables, self.encoder.non_trainable_variables)
+        network = self.encoder.head if len(images.shape) == 2 else self.encoder
+        parts = (network.trainable_variables, network.non_trainable_variables)
         values = [[averages[id(variable)] for variable in part] for part in parts]
-        return self.encoder.stateless_call(*values, images, training=False)[0]
+        return network.stateless_call(*values, images, training=False)[0]
 
     def anchors(self, rows: Any) -> Any:
         """Return the rows of a batch that have synthetic partners."""

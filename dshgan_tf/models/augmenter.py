@@ -32,7 +32,7 @@ class Augmenter:
         return self._apply(images, colour=True, hole=True, members=members)
 
     def _apply(self, images: Any, colour: bool, hole: bool, members: int = 1) -> Any:
-        if not self.enabled:
+        if not self.enabled or len(images.shape) == 2:  # features are augmented before they are computed, if at all
             return images
         draws = draw(keras.random.uniform, images, NUM_DRAWS, self.seed_generator, members)
         images = augment(images, draws)

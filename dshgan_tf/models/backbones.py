@@ -15,6 +15,7 @@ from keras import layers, ops
 
 from dshgan_tf.errors import InputError
 from dshgan_tf.models.normalization import FusedBatchNormalization, all_layers
+from dshgan_tf.models.precision import full_precision
 
 
 @keras.saving.register_keras_serializable(package="dshgan_tf")
@@ -107,7 +108,7 @@ def file_trunk(
     """Trunk by a model from a `.keras` file.
 
     Args:
-        pixels: (B, H, W, C) symbolic input, 0..255.
+        pixels: (B, H, W, C) symbolic input, 0..255; resized where the model takes one other size.
         description: by `describe_file`.
         weights: the file, or None for random ones.
         trained_layers: how many of its last layers with weights train; None for all.
@@ -117,7 +118,7 @@ def file_trunk(
         (B, F) features; the mean over the grid where the model has one.
 
     Raises:
-        ValueError: images that the model does not take.
+        ValueError: images of another number of channels than the model takes.
     """
     backbone = keras.saving.deserialize_keras_object(copy.deepcopy(description), safe_mode=True)  # Keras empties it
     if weights is not None:
@@ -128,8 +129,10 @@ def file_trunk(
     given = tuple(pixels.shape[1:])
     if wanted[-1] == 3 and given[-1] == 1:
         pixels = layers.Concatenate(name="backbone_channels")([pixels] * 3)
-    if any(side not in (None, there) for side, there in zip(wanted, pixels.shape[1:], strict=True)):
-        raise InputError(f"the backbone takes images of {wanted}, the data have {given}; give --image-size")
+    if wanted[-1] not in (None, pixels.shape[-1]):
+        raise InputError(f"the backbone takes images of {wanted}, the data have {given}; give images of its channels")
+    if None not in wanted[:2] and wanted[:2] != given[:2]:
+        pixels = layers.Resizing(*wanted[:2], dtype=full_precision(), name="backbone_size")(pixels)
     features = backbone(pixels)
     return features if len(features.shape) == 2 else layers.GlobalAveragePooling2D(name="backbone_pool")(features)
 

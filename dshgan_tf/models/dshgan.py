@@ -97,7 +97,7 @@ class DSHGAN(AlternatingTraining):
             if self.method == "dsh-gan":
                 self.generator = Generator(num_classes, image_shape, self.encoder.network)
             elif self.encoder.network.adversary == "own":
-                self.encoder.get_layer("adversary").trainable = False  # nothing teaches it
+                (self.encoder.head or self.encoder).get_layer("adversary").trainable = False  # nothing teaches it
         self.num_bits, self.num_classes = self.encoder.num_bits, self.encoder.num_classes
         self.image_shape, self.multi_label = self.encoder.image_shape, multi_label
         self.uses_unlabeled = self.method != "supervised"

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
-from keras import layers, ops
 
 from dshgan_tf import codes
 from dshgan_tf.config import Network
@@ -19,8 +18,8 @@ from dshgan_tf.errors import InputError
 from dshgan_tf.files import atomic_folder
 from dshgan_tf.images.image_batches import image_batches
 from dshgan_tf.models.backbones import application_trunk, describe_file, file_trunk
-from dshgan_tf.models.precision import full_precision
 from dshgan_tf.models.sizes import check_sizes
+from dshgan_tf.models.streams import feature_head, streams
 from dshgan_tf.models.trunk import MOST_CHANNELS, check_image_shape, halvings, small_trunk
 
 
@@ -76,17 +75,40 @@ class HashEncoder(keras.Model):
             network = dataclasses.replace(network, backbone="file", weights=network.backbone)
         images = keras.Input(image_shape, name="images")
         features = _features(images, network, trunk)
+        head = (num_bits, num_classes, network.adversary)
+        outputs = feature_head(features.shape[-1], *head)(features) if network.frozen else streams(features, *head)
         kwargs.setdefault("name", "encoder")
-        super().__init__(images, _streams(features, num_bits, num_classes, network.adversary), **kwargs)
+        super().__init__(images, outputs, **kwargs)
         self.num_bits, self.num_classes, self.image_shape = int(num_bits), int(num_classes), image_shape
         self.network, self.multi_label, self.trunk = network, multi_label, trunk
-        self._deployed: Any = None
+        self._trunk_features = features
+        self._deployed: dict[str, Any] = {}
+
+    @property
+    def head(self) -> keras.Model | None:
+        """What trains on the features of a frozen trunk, (B, F) to the streams; None where the trunk trains."""
+        return self.get_layer("head") if self.network.frozen else None
+
+    @property
+    def num_features(self) -> int:
+        """F, features that the trunk makes of an image."""
+        return int(self._trunk_features.shape[-1])
+
+    def streams(self, images: Any, training: bool = False) -> dict[str, Any]:
+        """Run on pixels (B, H, W, C), or on what a frozen trunk made of them, (B, F)."""
+        network = self.head if self.head is not None and len(images.shape) == 2 else self
+        return network(images, training=training)
+
+    def trunk_features(self) -> keras.Model:
+        """Return the trunk as a model of its own, from pixels (B, H, W, C) to features (B, F)."""
+        return keras.Model(self.inputs[0], self._trunk_features)
 
     def predict_streams(self, images: Any, batch_size: int = 256) -> dict[str, np.ndarray]:
         """Run the encoder on any number of images.
 
         Args:
-            images: (N, H, W, C) uint8, or float in 0..255; see `image_batches` for the other forms.
+            images: (N, H, W, C) uint8, or float in 0..255; see `image_batches` for the other forms. Where the trunk is
+                frozen, (N, F) float of its features too.
             batch_size: images at a time.
 
         Returns:
@@ -95,9 +117,6 @@ class HashEncoder(keras.Model):
         Raises:
             ValueError: images that do not fit the model.
         """
-        if self._deployed is None:
-            any_number = tf.TensorSpec((None, *self.image_shape), keras.config.floatx())
-            self._deployed = tf.function(lambda batch: self(batch, training=False), input_signature=[any_number])
         parts: list[dict[str, np.ndarray]] = [
             {
                 "relaxed_codes": np.zeros((0, self.num_bits), np.float32),
@@ -105,10 +124,27 @@ class HashEncoder(keras.Model):
                 "adversary_logits": np.zeros(0, np.float32),
             }
         ]
-        for batch in image_batches(images, self.image_shape, batch_size):
+        for batch in self._batches(images, batch_size):
             tensor = tf.convert_to_tensor(batch.astype(keras.config.floatx()))
-            parts.append({name: value.numpy() for name, value in self._deployed(tensor).items()})
+            parts.append({name: value.numpy() for name, value in self._function(batch.ndim == 2)(tensor).items()})
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _batches(self, images: Any, batch_size: int) -> Iterator[np.ndarray]:
+        if self.head is None or len(getattr(images, "shape", ())) != 2:
+            return image_batches(images, self.image_shape, batch_size)
+        if images.shape[1] != self.num_features:
+            raise InputError(f"features must have shape (N, {self.num_features}), got {tuple(images.shape)}")
+        return (np.asarray(images[start : start + batch_size]) for start in range(0, len(images), batch_size))
+
+    def _function(self, of_features: bool) -> Any:
+        """Return the encoder as a compiled function, of pixels or of features."""
+        kind = "features" if of_features else "pixels"
+        if kind not in self._deployed:
+            any_number = tf.TensorSpec(
+                (None, self.num_features) if of_features else (None, *self.image_shape), keras.config.floatx()
+            )
+            self._deployed[kind] = tf.function(lambda batch: self.streams(batch), input_signature=[any_number])
+        return self._deployed[kind]
 
     def encode(self, images: Any, batch_size: int = 256) -> np.ndarray:
         """Hash images.
@@ -189,19 +225,3 @@ def _features(images: Any, network: Network, trunk: dict[str, Any] | None) -> An
     if most > MOST_CHANNELS:
         raise InputError(f"width {width} makes {most} channels of images {shape}, at most {MOST_CHANNELS} are built")
     return small_trunk(images, width, network.norm)
-
-
-def _streams(features: Any, num_bits: int, num_classes: int, adversary: str) -> dict[str, Any]:
-    """Return the outputs of the three streams; they compute in float32 under mixed precision."""
-    precision = full_precision()  # a bit is a comparison with 0.5
-    hash_logits = layers.Dense(num_bits, dtype=precision, name="hash")(features)
-    class_logits = layers.Dense(num_classes, dtype=precision, name="classification")(features)
-    if adversary == "own":
-        adversary_logits = layers.Dense(1, dtype=precision, name="adversary")(features)
-    else:
-        adversary_logits = ops.logsumexp(class_logits, axis=-1, keepdims=True)
-    return {
-        "relaxed_codes": layers.Activation("sigmoid", dtype=precision, name="relaxed_codes")(hash_logits),
-        "adversary_logits": layers.Reshape((), dtype=precision, name="adversary_logits")(adversary_logits),
-        "class_logits": class_logits,
-    }
