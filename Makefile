@@ -2,16 +2,17 @@
 # make test         the whole test suite, but for the tests in a browser
 # make test-browser the tests of the page in Debian's chromium, which is installed by apt where it is missing
 # make soak         kill twenty runs at random moments, each must end as if it had not been; load 1,000 odd models
+# make docs         the documentation site, in site/; the tutorials are run for it (minutes)
 # make lint         style
 PYTHON ?= python3.11
 BIN := .venv/bin
 RUNS := runs/quickstart
 
-.PHONY: quickstart test test-browser soak lint clean
+.PHONY: quickstart test test-browser soak docs lint clean
 
-.venv/installed: requirements.txt requirements-dev.txt setup.py
+.venv/installed: requirements.txt requirements-dev.txt requirements-docs.txt setup.py
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet -r requirements.txt -r requirements-dev.txt
+	$(BIN)/pip install --quiet -r requirements.txt -r requirements-dev.txt -r requirements-docs.txt
 	$(BIN)/pip install --quiet --no-deps --editable .
 	touch $@
 
@@ -29,9 +30,13 @@ test-browser: .venv/installed
 soak: .venv/installed
 	DSHGAN_KILLS=20 DSHGAN_MODELS=1000 $(BIN)/python -m pytest tests/test_survival.py tests/test_fuzz.py -k "killed or odd_models" -s
 
+# mkdocs-material else tells on every build that its makers have a successor for it.
+docs: .venv/installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
 clean:
-	rm -rf .venv build *.egg-info
+	rm -rf .venv build site *.egg-info

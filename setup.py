@@ -7,6 +7,12 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 EXPORT = ["dshgan_tf.export", "dshgan_tf.export.edge", "dshgan_tf.export.serving"]
 
+
+def requirements(name):
+    """Return the lines of a requirements file."""
+    return [line for line in (HERE / name).read_text().splitlines() if line and not line.startswith("#")]
+
+
 setup(
     name="dshgan-tf",
     version="0.1.0",
@@ -19,10 +25,12 @@ setup(
     packages=find_packages(include=["dshgan_tf*"]) + ["dshgan_tf.training", *EXPORT],
     package_dir={"dshgan_tf.training": "training", "dshgan_tf.export": "export"},
     package_data={"dshgan_tf.export.edge": ["*.txt", "*.md"], "dshgan_tf.export.serving": ["*.config", "*.yml"]},
-    install_requires=[
-        line for line in (HERE / "requirements.txt").read_text().splitlines() if line and not line.startswith("#")
-    ],
-    extras_require={"gpu": ["tensorflow[and-cuda]>=2.19"], "demo": ["gradio>=6.31,<7"]},
+    install_requires=requirements("requirements.txt"),
+    extras_require={
+        "gpu": ["tensorflow[and-cuda]>=2.19"],
+        "demo": ["gradio>=6.31,<7"],
+        "docs": requirements("requirements-docs.txt"),
+    },
     entry_points={
         "console_scripts": [
             "dshgan=dshgan_tf.commands.main:entry",

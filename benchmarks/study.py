@@ -1,4 +1,4 @@
-"""Train the rows of docs/results.md and lay them side by side; what is there already is not trained again.
+"""Train the rows of docs/results/ and lay them side by side; what is there already is not trained again.
 
     python benchmarks/study.py --list           studies, their rows and their commands
     python benchmarks/study.py digits-labels    trains, evaluates, writes studies/digits-labels/results.md

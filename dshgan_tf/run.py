@@ -108,6 +108,7 @@ class Run:
 def load_data(config: RunConfig) -> Splits:
     """Load and split the data that a config names; see `data.load`."""
     from dshgan_tf.data import load
+    from dshgan_tf.data.trunk_size import side_for
 
     splits = load(
         config.dataset,
@@ -115,7 +116,7 @@ def load_data(config: RunConfig) -> Splits:
         config.seeds["split"],
         config.protocol,
         config.data_dir,
-        config.image_size,
+        config.image_size or side_for(config.network),
         (config.image_field, config.label_field),
     )
     return splits if config.unlabeled else splits.without_unlabeled()

@@ -17,7 +17,15 @@ tf.config.set_logical_device_configuration(
 
 
 # Files that take minutes come first, so that two processes end at about the same time.
-SLOW_FILES = ("test_workers.py", "test_survival.py", "test_export.py", "test_training.py", "test_model.py")
+SLOW_FILES = (
+    "test_workers.py",
+    "test_survival.py",
+    "test_export.py",
+    "test_training.py",
+    "test_model.py",
+    "test_tutorials.py",
+    "test_readme.py",
+)
 
 
 def pytest_collection_modifyitems(items):

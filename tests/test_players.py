@@ -193,7 +193,7 @@ def test_positives_come_first_and_have_the_anchors_labels(model, batch):
     assert (anchors * negatives).sum() == 0
 
 
-@pytest.mark.parametrize(("steps", "objective", "adversary"), [(60, None, "classes"), (60, "paper", "own")])
+@pytest.mark.parametrize(("steps", "objective", "adversary"), [(60, None, "classes"), (150, "paper", "own")])
 def test_a_short_training_raises_map(digits, steps, objective, adversary):
     keras.utils.set_random_seed(0)
     model = dsh.DSHGAN(16, 10, (8, 8, 1), network=dsh.Network(width=8, adversary=adversary))

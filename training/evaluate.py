@@ -12,6 +12,7 @@ from rich.console import Console
 
 import dshgan_tf as dsh
 from dshgan_tf.data import Splits
+from dshgan_tf.data.feature_splits import feature_splits
 from dshgan_tf.files import atomic_path, write_json
 from dshgan_tf.retrieval.code_statistics import code_statistics
 from dshgan_tf.run import Run
@@ -34,8 +35,9 @@ def evaluate_model(model: dsh.DSHGAN, splits: Splits, top_k: int | None, run: Ru
     """
     from dshgan_tf.training.plots import draw_calibration, draw_run  # matplotlib only when pictures are drawn
 
-    streams = model.predict_streams(splits.query.images)
-    relaxed = model.predict_streams(splits.database.images)["relaxed_codes"]
+    seen = feature_splits(splits, model.average_encoder, teach=False) if model.encoder.head is not None else splits
+    streams = model.predict_streams(seen.query.images)
+    relaxed = model.predict_streams(seen.database.images)["relaxed_codes"]
     query_relaxed = streams["relaxed_codes"]
     codes = {
         "query_codes": dsh.codes.pack(dsh.codes.binarise(query_relaxed)),
@@ -50,7 +52,7 @@ def evaluate_model(model: dsh.DSHGAN, splits: Splits, top_k: int | None, run: Ru
     metrics["code_statistics"] = code_statistics(codes["database_codes"], model.num_bits, relaxed)
     draw_run(splits, run, codes["query_codes"], codes["database_codes"], query_relaxed)
     if len(splits.validation) and not splits.unseen_names:
-        held_out = model.encode(splits.validation.images)
+        held_out = model.encode(seen.validation.images)
         rows = splits.multi_hot(splits.validation.labels)
         calibration = calibrate(held_out, rows, model.num_bits, splits.similar_share)
         if calibration is not None:

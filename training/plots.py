@@ -154,7 +154,7 @@ def code_map(splits: Splits, query_codes: np.ndarray, num_bits: int) -> Figure:
 def draw_calibration(
     calibration: Calibration, splits: Splits, run: Run, query_codes: np.ndarray, database_codes: np.ndarray
 ) -> None:
-    """Write `plots/calibration`: precision and recall foretold by radius, and those that the queries reached.
+    """Write `plots/calibration`: precision and recall expected by radius, and those that the queries reached.
 
     Args:
         calibration: learnt from the validation part.
@@ -174,7 +174,7 @@ def draw_calibration(
             [getattr(e, f"{kind}{end}") for e in calibration.expectations] for end in ("_low", "", "_high")
         )
         panel.fill_between(radii, low, high, alpha=0.2, label="95% interval")
-        panel.plot(radii, middle, label=f"foretold by {calibration.images} held-out images")
+        panel.plot(radii, middle, label=f"expected from {calibration.images} held-out images")
         panel.plot(radii, found[kind], "--", color=QUERY, label=f"reached by {len(query_codes)} queries")
         panel.set(title=kind, xlabel="Hamming radius", ylim=(0, 1.02))
         panel.xaxis.get_major_locator().set_params(integer=True)

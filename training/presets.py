@@ -6,6 +6,10 @@ import dataclasses
 
 from dshgan_tf.config import Network, Objective, Optimization, RunConfig
 
+# Of a frozen trunk, whose features are computed once: a step costs little, and most is learnt from the teacher.
+# Generated images do not train: on features they add nothing to the teacher.
+FROZEN = {"steps": 600, "steps_per_epoch": 100, "batch_size": 128, "method": "semi-supervised"}
+
 # The published method: its objective, its adversary, and the learning rates that were best for it on digits.
 PUBLISHED = {
     "objective": Objective.paper(),
@@ -35,7 +39,7 @@ DIGITS_PAPER = _published(DIGITS)
 
 # TFDS_DATA_DIR=<TFDS folder> dshgan train cifar10 --workdir runs/cifar10
 # With --precision mixed_bfloat16 500 seconds on one core, MAP@all 0.585, mean of seeds 0 to 2; 0.568 with --no-gan,
-# 0.587 with --no-synthetic. Longer runs, in docs/results.md: 0.735 with 5,000 labels, 0.906 with all.
+# 0.587 with --no-synthetic. Longer runs, in docs/results/cifar10.md: 0.735 with 5,000 labels, 0.906 with all.
 CIFAR10 = RunConfig(preset="cifar10", dataset="cifar10", num_bits=48, steps=2500)
 
 # TFDS_DATA_DIR=<TFDS folder> dshgan train cifar10_paper --workdir runs/cifar10_paper

@@ -24,6 +24,7 @@ import dshgan_tf as dsh
 from dshgan_tf.callbacks import RetrievalEvaluation, SampleGrid, StopOnNonFinite, WatchTheGan
 from dshgan_tf.config import RunConfig
 from dshgan_tf.data import Splits
+from dshgan_tf.data.feature_splits import feature_splits
 from dshgan_tf.data.splits import PARTS
 from dshgan_tf.errors import InputError
 from dshgan_tf.files import atomic_path, write_json
@@ -60,19 +61,22 @@ def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike[str], verbo
     _batches(config, splits, 0)  # refuses what does not fit, before anything is written
     with strategy.scope():
         model = load_newest(run.path("checkpoints")) or build(config, splits)
+    seen = splits
+    if model.encoder.head is not None and model.generator is None:
+        seen = feature_splits(splits, model.average_encoder, teach=model.uses_unlabeled)
     if is_chief(strategy):
-        _train(config, model, splits, run, verbose)
+        _train(config, model, splits, seen, run, verbose)
         metrics = evaluate_model(model, splits, config.top_k, run)
         results = _results(config, splits, metrics, run.path("metrics"))
         write_json(run.path("results"), results)
         return results
     with tempfile.TemporaryDirectory() as elsewhere:
-        _train(config, model, splits, Run(elsewhere), verbose=0)
+        _train(config, model, splits, seen, Run(elsewhere), verbose=0)
     return {}
 
 
-def _train(config: RunConfig, model: dsh.DSHGAN, splits: Splits, run: Run, verbose: int) -> None:
-    """Train what is left to train."""
+def _train(config: RunConfig, model: dsh.DSHGAN, splits: Splits, seen: Splits, run: Run, verbose: int) -> None:
+    """Train what is left to train, on `seen`: the splits, or the features that a frozen trunk makes of them."""
     for half_written in run.workdir.rglob(".*.part*"):  # by a run that was killed
         half_written.unlink()
     config.save(run.path("config"))
@@ -83,9 +87,9 @@ def _train(config: RunConfig, model: dsh.DSHGAN, splits: Splits, run: Run, verbo
     if verbose and model.steps_done < config.steps:
         print(describe(model, config.batch_size))
     if within := model.steps_done % config.epoch_length:
-        _fit(config, model, splits, run, config.epoch_length - within, verbose)
+        _fit(config, model, seen, run, config.epoch_length - within, verbose)
     if model.steps_done < config.steps:
-        _fit(config, model, splits, run, config.epoch_length, verbose)
+        _fit(config, model, seen, run, config.epoch_length, verbose)
     with atomic_path(run.path("model")) as path:
         model.save(path)  # here, since it reads metrics that are summed over all workers, who are all here
 

@@ -35,7 +35,7 @@ def read_config(arguments: Sequence[str], name: str = "train") -> tuple[RunConfi
     """
     import tyro
 
-    from dshgan_tf.training.presets import PRESETS
+    from dshgan_tf.training.presets import FROZEN, PRESETS
 
     # The data are the first word: later on, a word that is no flag is the value of one.
     data = arguments[0] if arguments and not arguments[0].startswith("-") else None
@@ -49,17 +49,28 @@ def read_config(arguments: Sequence[str], name: str = "train") -> tuple[RunConfi
     if not helping and options.workdir is None:
         raise InputError("give --workdir DIR, the folder of the run")
     flags = [word for flag in flags for word in SHORT_FLAGS.get(flag, (flag,))]
+    default = RunConfig.load(options.config) if options.config else config_for(data or "digits")
+    if not options.config and _freezes(flags):
+        default = dataclasses.replace(default, **FROZEN)
     if flags.count("--method") > 1:
         raise InputError("give one of --method, --no-gan and --no-synthetic")
     config = tyro.cli(
         RunConfig,
         prog=f"dshgan {name} {{DATA | --config FILE}} --workdir DIR",
         description=f"DATA is {DATA}. Presets: {', '.join(PRESETS)}. The same command again resumes.",
-        default=RunConfig.load(options.config) if options.config else config_for(data or "digits"),
+        default=default,
         args=flags,
         config=(tyro.conf.OmitArgPrefixes,),
     )
     return config, options.workdir
+
+
+def _freezes(flags: Sequence[str]) -> bool:
+    """Whether the flags ask for a frozen trunk."""
+    return any(
+        flag == "--trained-layers=0" or (flag == "--trained-layers" and flags[place + 1 : place + 2] == ["0"])
+        for place, flag in enumerate(flags)
+    )
 
 
 def config_for(data: str) -> RunConfig:

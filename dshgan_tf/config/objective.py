@@ -18,7 +18,7 @@ FEW_LABELS = 4  # images a class, from which on the first threshold will do
 class Objective:
     """What the encoder and the generator minimise: weights, margin, ramps.
 
-    The defaults are the default recipe; `Objective.paper()` is the published objective (docs/paper.md).
+    The defaults are the default recipe; `Objective.paper()` is the published objective (docs/method/paper.md).
 
     Args:
         generator_loss: "saturating" (the paper's: minimise log(1 - P(real))) or "non_saturating" (-log P(real)).
@@ -32,19 +32,23 @@ class Objective:
             judges real images too, and classification of synthetic ones); None for 1 where images have one label and
             0.1 where they have several (a generator that has seen few of the many sets of labels teaches little, and
             slows down what the real images teach).
-        real_triplet_weight: weight of the triplets mined among the real images of a batch.
+        real_triplet_weight: weight of the triplets mined among the real images of a batch; None for 0.1, and for 0 on
+            the features of a frozen trunk.
+        similarity_weight: weight of the similarity loss, by which relaxed codes become as alike as their labels; None
+            for 0, and for 5 on the features of a frozen trunk.
         pseudo_label_weight: weight of the cross-entropy of confident predictions on unlabelled images; 0 takes their
             triplets, `balance_weight` and `scale_by_confidence` away too.
         pseudo_label_threshold: confidence in (0, 1] from which a prediction counts as a label; None for 0.95, and for
             0.99 where a class has fewer than 4 labelled images to train on. There early mistakes are many, and the
-            classes that they mix stay mixed (docs/recipe.md, "One label a class").
+            classes that they mix stay mixed (docs/method/recipe.md, "One label a class").
         diversity_weight: weight of the generator's diversity loss, against one picture a class.
-        balance_weight: weight of the balance of the classes predicted on unlabelled images.
+        balance_weight: weight of the balance of the classes predicted on unlabelled images; None for 1, and for 0 on
+            the features of a frozen trunk, whose teacher balances the classes.
         bit_balance_weight: weight of the balance of the bits of real images; None for 1 where images have several
             labels (there triplets alone let most bits be equal for all images) and 0 where they have one.
         ramp: share of the training in [0, 1] over which terms that rest on synthetic images or on pseudo-labels, all
             but the adversary, grow from 0 to their weight; before that the class streams know too little to be taught
-            by them.
+            by them. None for 0.3, and for 0 on the features of a frozen trunk, whose teacher knows them from the start.
         scale_by_confidence: scale the triplets and the classification of synthetic images by the share of the batch's
             unlabelled images whose pseudo-label is confident. While few real images are known, the generator has
             learnt little, and should teach little.
@@ -69,13 +73,14 @@ class Objective:
     classification_weight: Weight = 1.0
     synthetic_classification_weight: Weight = 0.3
     synthetic_weight: Weight | None = None
-    real_triplet_weight: Weight = 0.1
+    real_triplet_weight: Weight | None = None
+    similarity_weight: Weight | None = None
     pseudo_label_weight: Weight = 1.0
     pseudo_label_threshold: Annotated[float, pydantic.Field(gt=0, le=1)] | None = None
     diversity_weight: Weight = 0.3
-    balance_weight: Weight = 1.0
+    balance_weight: Weight | None = None
     bit_balance_weight: Weight | None = None
-    ramp: Share = 0.3
+    ramp: Share | None = None
     scale_by_confidence: bool = True
     ema_decay: Annotated[float, pydantic.Field(ge=0, lt=1)] = 0.99
     augment: bool = True
@@ -102,6 +107,7 @@ class Objective:
             synthetic_classification_weight=1.0,
             synthetic_weight=1.0,
             real_triplet_weight=0.0,
+            similarity_weight=0.0,
             pseudo_label_weight=0.0,
             diversity_weight=0.0,
             balance_weight=0.0,
@@ -124,12 +130,13 @@ class Objective:
             return self.pseudo_label_threshold
         return STRICT_THRESHOLD if fewest_labels < FEW_LABELS else THRESHOLD
 
-    def resolve(self, num_bits: int, multi_label: bool) -> Objective:
+    def resolve(self, num_bits: int, multi_label: bool, frozen: bool = False) -> Objective:
         """Return the same objective with a number for everything that depends on the data.
 
         Args:
             num_bits: K.
             multi_label: whether an image may have several labels.
+            frozen: whether the trunk is a pretrained one that does not train.
         """
 
         def given(value: float | None, otherwise: float) -> float:
@@ -140,4 +147,8 @@ class Objective:
             margin=given(self.margin, num_bits / 4),
             synthetic_weight=given(self.synthetic_weight, 0.1 if multi_label else 1.0),
             bit_balance_weight=given(self.bit_balance_weight, 1.0 if multi_label else 0.0),
+            real_triplet_weight=given(self.real_triplet_weight, 0.0 if frozen else 0.1),
+            similarity_weight=given(self.similarity_weight, 5.0 if frozen else 0.0),
+            balance_weight=given(self.balance_weight, 0.0 if frozen else 1.0),
+            ramp=given(self.ramp, 0.0 if frozen else 0.3),
         )

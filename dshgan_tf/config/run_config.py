@@ -29,7 +29,8 @@ class RunConfig:
         preset: name of the preset it started from.
         dataset: "digits", "cifar10", "folder", "table", "nuswide", or "tfds:NAME" for any of TensorFlow Datasets.
         data_dir: TFDS folder, None for `TFDS_DATA_DIR`; folder of images or of NUS-WIDE; CSV or Parquet file.
-        image_size: side in pixels that image files are resized to; None to choose by their sizes.
+        image_size: side in pixels that image files are resized to; None for what a pretrained backbone takes, and else
+            to choose by their sizes.
         image_field: of "tfds:NAME", the feature with the image.
         label_field: of "tfds:NAME", the feature with the label or labels.
         protocol: name of the split protocol; None for the one named like the data set.

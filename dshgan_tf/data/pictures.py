@@ -118,7 +118,7 @@ def decode_once(
     Raises:
         ValueError: no file can be decoded.
     """
-    stem = _cache_folder() / fingerprint
+    stem = cache_folder() / fingerprint
     if not stem.with_suffix(".json").exists():
         _decode_all(files(), count, image_shape, stem)
     about = json.loads(stem.with_suffix(".json").read_text())
@@ -129,7 +129,8 @@ def decode_once(
     return images[: len(kept)], kept, about["skipped"]
 
 
-def _cache_folder() -> Path:
+def cache_folder() -> Path:
+    """Return the folder of what is computed once: `$XDG_CACHE_HOME/dshgan_tf`, or `~/.cache/dshgan_tf`."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dshgan_tf"
 
 

@@ -66,6 +66,7 @@ class Splits:
         unseen_names: names of classes that only queries and database have, numbered from L on; () where training
             sees all classes.
         skipped: files of the data set that could not be used, with the reason.
+        taught: (U, L) float32 probabilities that a teacher gives the unlabelled images; None without a teacher.
 
     Raises:
         ValueError: parts that must be disjoint share an image, or a class has no labelled image.
@@ -83,6 +84,7 @@ class Splits:
     seed: int
     unseen_names: tuple[str, ...] = ()
     skipped: dict[str, str] = dataclasses.field(default_factory=dict)
+    taught: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         """Validate."""
@@ -130,6 +132,14 @@ class Splits:
         return int(self.multi_hot(self.labeled.labels).sum(axis=0).min())
 
     @property
+    def feature_moments(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Mean and variance of the features that train, (F,) float32 each; None where images are pixels."""
+        if len(self.image_shape) != 1:
+            return None
+        rows = np.concatenate([self.labeled.images, self.unlabeled.images])
+        return rows.mean(axis=0), rows.var(axis=0)
+
+    @property
     def similar_share(self) -> float:
         """How often two images share a label, if labels are as frequent as among the labelled training images."""
         if not self.multi_label:
@@ -142,7 +152,7 @@ class Splits:
     def without_unlabeled(self) -> Splits:
         """Return the same splits with no unlabelled image; the database keeps them."""
         none = Part(self.unlabeled.images[:0], None, self.unlabeled.ids[:0])
-        return dataclasses.replace(self, unlabeled=none)
+        return dataclasses.replace(self, unlabeled=none, taught=None)
 
     def multi_hot(self, labels: np.ndarray) -> np.ndarray:
         """Return labels as (N, L) float32 multi-hot rows; an id of -1 is a row of zeros."""

@@ -125,7 +125,7 @@ def triplets(
     iteration always yields the same number of batches, those of one epoch.
 
     Args:
-        splits: the data.
+        splits: the data; where its images are features (N, F), so are those of the batches.
         batch_size: B, over all replicas.
         seed: of the order.
         first_step: batch to start at, at least 0; a resumed run gives the number of steps already done.
@@ -135,7 +135,9 @@ def triplets(
         Dataset of dicts: `image` (B, H, W, C) float32 pixels, 0..255, `label` (B, L) float32, `negative_label` (B, L)
         float32 that shares no label with `label`, and `unlabeled_image` (B, H, W, C) float32 pixels. The dataset's
         attribute `label_frequency` (L,) says how frequent the labels are among all labelled images, and
-        `fewest_labels` how many of these the rarest class has; `fit` reads both.
+        `fewest_labels` how many of these the rarest class has; `fit` reads both. Where a teacher has labelled the
+        splits' unlabelled images, `taught_label` (B, L) are their probabilities. Of features, the attribute
+        `feature_moments` holds mean and variance, (F,) each.
 
     Raises:
         ValueError: batch_size below 1, or above the number of images where some are unlabelled; first_step negative.
@@ -149,12 +151,15 @@ def triplets(
 
     def read(step: np.ndarray) -> tuple[np.ndarray, ...]:
         labeled, unlabeled, negatives = order.batch(int(step))
-        return splits.labeled.images[labeled], rows[labeled], negatives, unlabeled_images[unlabeled]
+        taught = () if splits.taught is None else (splits.taught[unlabeled],)
+        return splits.labeled.images[labeled], rows[labeled], negatives, unlabeled_images[unlabeled], *taught
 
     def to_dict(step: tf.Tensor) -> dict[str, Any]:
-        types = (tf.uint8, tf.float32, tf.float32, tf.uint8)
-        image, label, negative_label, unlabeled_image = tf.numpy_function(read, [step], types, stateful=False)
-        batch = {"image": image, "label": label, "negative_label": negative_label, "unlabeled_image": unlabeled_image}
+        pixels = tf.as_dtype(splits.labeled.images.dtype)
+        types = {"image": pixels, "label": tf.float32, "negative_label": tf.float32, "unlabeled_image": pixels}
+        if splits.taught is not None:
+            types["taught_label"] = tf.float32
+        batch = dict(zip(types, tf.numpy_function(read, [step], [*types.values()], stateful=False), strict=True))
         for name, tensor in batch.items():
             is_image = name.endswith("image")
             tensor.set_shape((batch_size, *(splits.image_shape if is_image else (splits.num_classes,))))
@@ -175,4 +180,5 @@ def triplets(
     batches = batches.with_options(fixed)
     # What is the same in every batch is no part of it.
     batches.label_frequency, batches.fewest_labels = splits.label_frequency, splits.fewest_labels
+    batches.feature_moments = splits.feature_moments
     return batches

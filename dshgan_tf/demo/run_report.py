@@ -56,7 +56,7 @@ def draw_calibration(calibration: Calibration) -> Image.Image:
             for end in ("_low", "", "_high")
         )
         panel.fill_between(radii, low, high, alpha=0.2, label="95% interval")
-        panel.plot(radii, middle, label=f"foretold by {calibration.images} held-out images")
+        panel.plot(radii, middle, label=f"expected from {calibration.images} held-out images")
         panel.set(title=kind, xlabel="Hamming radius", ylim=(0, 1.02))
         panel.xaxis.get_major_locator().set_params(integer=True)
         panel.grid(alpha=0.3)

@@ -39,7 +39,7 @@ def augment(images: Any, draws: Any) -> Any:
 
     Grey images are mostly characters and scans: their mirror image means something else, and handwriting leans. Colour
     images are mostly photographs, whose finest detail counts: what zoom and slant blur in training is sharp later
-    (docs/recipe.md, "Augmentation").
+    (docs/method/recipe.md, "Augmentation").
 
     Args:
         images: (B, H, W, C) float.

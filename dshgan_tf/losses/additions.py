@@ -12,6 +12,7 @@ from dshgan_tf.losses.balance import balance_loss, bit_balance_loss
 from dshgan_tf.losses.batch_triplets import batch_triplet_loss
 from dshgan_tf.losses.diversity import diversity_loss
 from dshgan_tf.losses.published import classification_loss
+from dshgan_tf.losses.similarity import similarity_loss
 from dshgan_tf.losses.terms import Batch, Images, Term
 from dshgan_tf.replicas import gather_rows
 
@@ -27,7 +28,12 @@ def gather(batch: Batch, objective: Objective) -> Batch:
         The global batch; images that no term compares are left out, and nothing is exchanged for them.
     """
     real, unlabeled = batch.real, _with_pseudo_labels(batch)
-    needed = objective.real_triplet_weight or objective.bit_balance_weight or unlabeled is not None
+    needed = (
+        objective.real_triplet_weight
+        or objective.similarity_weight
+        or objective.bit_balance_weight
+        or unlabeled is not None
+    )
     if not needed:  # TensorFlow would make the exchange though nobody needs it
         return Batch(real)
     rows = [real.relaxed_codes, real.labels]
@@ -75,6 +81,28 @@ def mined_triplets(batch: Batch, everyone: Batch, objective: Objective) -> dict[
         values = loss(unlabeled, [everyone.real, everyone.unlabeled])
         terms["pseudo_triplet_loss"] = Term(objective.pseudo_label_weight * weight, values)
     return terms
+
+
+def similarity(batch: Batch, everyone: Batch, objective: Objective) -> dict[str, Term]:
+    """Relaxed codes as alike as their labels, among the labelled and the taught images.
+
+    Args:
+        batch: the images of this replica.
+        everyone: those of all replicas.
+        objective: the weights, resolved.
+
+    Returns:
+        Name -> term.
+    """
+    if not objective.similarity_weight:
+        return {}
+
+    def rows(images: Batch) -> tuple[Any, Any]:
+        kinds = [kind for kind in (images.real, _with_pseudo_labels(images)) if kind is not None]
+        codes = ops.concatenate([kind.relaxed_codes for kind in kinds])
+        return codes, ops.concatenate([kind.labels * kind.known for kind in kinds])
+
+    return {"similarity_loss": Term(objective.similarity_weight, similarity_loss(*rows(batch), *rows(everyone)))}
 
 
 def pseudo_label_terms(

@@ -10,7 +10,7 @@ from keras import ops
 
 from dshgan_tf.config import Objective
 from dshgan_tf.losses.players import Task, encoder_terms, generator_terms
-from dshgan_tf.losses.pseudo_labels import pseudo_labels
+from dshgan_tf.losses.pseudo_labels import pseudo_labels, taught_labels
 from dshgan_tf.losses.terms import Batch, Images
 from dshgan_tf.models.augmenter import Augmenter, draw
 from dshgan_tf.models.averaging import update_average
@@ -131,7 +131,7 @@ class AlternatingTraining(keras.Model):
         batch = Batch(Images(**real, labels=data["label"]))
         if self.uses_unlabeled:
             streams = encoder.streams(augmenter.strong(data["unlabeled_image"]), training=training)
-            batch = batch._replace(unlabeled=Images(**streams, **self.pseudo_labels(data["unlabeled_image"])))
+            batch = batch._replace(unlabeled=Images(**streams, **self.pseudo_labels(data)))
         if self.generator is not None:
             with frozen_statistics(self.generator), frozen_statistics(encoder):
                 images, _, labels = self.synthesise(data, training=training)
@@ -141,11 +141,19 @@ class AlternatingTraining(keras.Model):
         self.training_metrics.log_batch(batch)
         return batch
 
-    def pseudo_labels(self, images: Any) -> Tensors:
-        """Ask the averaged encoder, which sees the plain images, for `labels` (B, L) and where they are `known`."""
+    def pseudo_labels(self, data: Tensors) -> Tensors:
+        """Return `labels` (B, L) of the unlabelled images, and where they are `known`.
+
+        The averaged encoder gives them; it sees the plain images. Where a teacher gave probabilities before the
+        training, these count alone in its first half, and as much as the encoder's in the second.
+        """
         if not self.objective.pseudo_label_weight:
             return {}
-        logits = ops.stop_gradient(self.teach(images)["class_logits"])
+        logits = ops.stop_gradient(self.teach(data["unlabeled_image"])["class_logits"])
+        if "taught_label" in data:
+            own_share = ops.where(2 * ops.cast(self.steps, "float32") < self.total_steps, 0.0, 0.5)
+            labels = taught_labels(data["taught_label"], logits, own_share, self.encoder.multi_label)
+            return {"labels": labels, "known": ops.ones_like(labels)}
         labels, known = pseudo_labels(logits, self.threshold, self.encoder.multi_label)
         return {"labels": labels, "known": known}
 

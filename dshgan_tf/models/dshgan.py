@@ -103,7 +103,7 @@ class DSHGAN(AlternatingTraining):
         self.uses_unlabeled = self.method != "supervised"
 
     def _set_objective(self, objective: Objective) -> None:
-        self.objective = objective.resolve(self.num_bits, self.multi_label)
+        self.objective = objective.resolve(self.num_bits, self.multi_label, self.encoder.network.frozen)
         self.threshold.assign(objective.threshold_for(FEW_LABELS))
         self.training_metrics = TrainingMetrics(self.objective, self.uses_unlabeled, self.generator is not None)
         self.augmenter = Augmenter(self.seed_generator, objective.augment, holes=not self.multi_label)
@@ -250,6 +250,11 @@ class DSHGAN(AlternatingTraining):
         if self.generator is None:
             raise InputError(f"a model with method={self.method!r} has no generator; train one with method='dsh-gan'")
         return self.generator.generate(labels, seed, batch_size)
+
+    def standardise(self, mean: np.ndarray, variance: np.ndarray) -> None:
+        """Tell the head how the features of the frozen trunk are distributed, (F,) each."""
+        for encoder in (self.encoder, self.average_encoder):
+            encoder.head.get_layer("standardise").set_weights([mean, variance])
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments; pretrained weights are in the saved file, not downloaded again."""

@@ -57,7 +57,10 @@ def check_batches(dataset: tf.data.Dataset, arguments: dict[str, Any], model: ke
             f"fit does not take {', '.join(foreign)}; to validate give dsh.callbacks.RetrievalEvaluation(splits)"
         )
     spec = dataset.element_spec
-    wanted = {"image": model.image_shape, "label": (model.num_classes,), "negative_label": (model.num_classes,)}
+    image_shape = model.image_shape
+    if model.encoder.head is not None and isinstance(spec, dict) and len(spec["image"].shape) == 2:
+        image_shape = (model.encoder.num_features,)
+    wanted = {"image": image_shape, "label": (model.num_classes,), "negative_label": (model.num_classes,)}
     if not isinstance(spec, dict) or not set(wanted) <= set(spec):
         raise InputError(f"fit takes batches of dshgan_tf.data.triplets (dicts), got elements {spec}")
     for name, shape in wanted.items():
@@ -72,17 +75,20 @@ def check_batches(dataset: tf.data.Dataset, arguments: dict[str, Any], model: ke
 
 
 def tell_labels(dataset: tf.data.Dataset, model: keras.Model) -> None:
-    """Tell the model how frequent the labels are, and how many the rarest class has.
+    """Tell the model how frequent the labels are, how many the rarest class has, and how features are distributed.
 
     The balance of the predicted classes is measured by the first; the threshold of pseudo-labels follows the second.
 
     Args:
-        dataset: of `data.triplets`, with its attributes `label_frequency` and `fewest_labels`.
+        dataset: of `data.triplets`, with its attributes `label_frequency`, `fewest_labels` and, of features,
+            `feature_moments`.
         model: compiled.
 
     Raises:
         ValueError: nobody has told how frequent the labels are.
     """
+    if (moments := getattr(dataset, "feature_moments", None)) is not None:
+        model.standardise(*moments)
     if (fewest := getattr(dataset, "fewest_labels", None)) is not None:
         model.threshold.assign(model.given_objective.threshold_for(fewest))
     if (frequency := getattr(dataset, "label_frequency", None)) is not None:

@@ -42,6 +42,7 @@ def names_of_means(objective: Objective, unlabeled: bool, generator: bool) -> li
         "classification_loss": True,
         "accuracy": True,
         "real_triplet_loss": objective.real_triplet_weight,
+        "similarity_loss": objective.similarity_weight,
         "bit_balance_loss": objective.bit_balance_weight,
         "pseudo_label_loss": pseudo,
         "pseudo_label_rate": pseudo,

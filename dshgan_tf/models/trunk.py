@@ -55,7 +55,7 @@ def small_trunk(pixels: Any, width: int, norm: str) -> Any:
     """Trunk for small images: a stem, then stages of two convolutions that halve the grid and double the channels.
 
     The first convolution of a stage sees the finer grid and is pooled by its maxima: strides would cost a quarter, and
-    learn less in the same time (docs/recipe.md).
+    learn less in the same time (docs/method/recipe.md).
 
     Args:
         pixels: (B, H, W, C) symbolic input, 0..255; the scaling to [-1, 1] is the first layer.

@@ -1,0 +1,170 @@
+"""A frozen trunk: features are computed once and kept, a teacher labels them, what trains on them encodes pixels."""
+
+import dataclasses
+import shutil
+
+import keras
+import numpy as np
+import pytest
+from dshgan_tf.training.runner import train_and_evaluate
+
+import dshgan_tf as dsh
+from dshgan_tf.commands.train import read_config
+from dshgan_tf.config import RunConfig
+from dshgan_tf.data.feature_cache import FeatureCache, image_digests, trunk_checksum, trunk_features
+from dshgan_tf.data.feature_splits import feature_splits
+from dshgan_tf.data.trunk_size import side_for
+from dshgan_tf.losses.pseudo_labels import taught_labels
+from dshgan_tf.losses.similarity import similarity_loss
+from dshgan_tf.run import Run
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "dshgan_tf" / "features"
+
+
+@pytest.fixture(scope="module")
+def trunk(tmp_path_factory):
+    """A trunk that somebody trained: random filters, which tell digits apart well enough."""
+    keras.utils.set_random_seed(3)
+    pixels = keras.Input((8, 8, 1))
+    x = keras.layers.Rescaling(1 / 255)(pixels)
+    x = keras.layers.Conv2D(64, 3, activation="relu", kernel_initializer="he_normal")(x)
+    x = keras.layers.AveragePooling2D(2)(x)
+    path = tmp_path_factory.mktemp("trunk") / "trunk.keras"
+    keras.Model(pixels, keras.layers.Flatten()(x)).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def splits():
+    return dsh.data.load("digits", labels_per_class=1, seed=50)
+
+
+def frozen(trunk, **arguments):
+    keras.utils.set_random_seed(1)
+    network = dsh.Network(backbone=str(trunk), trained_layers=0)
+    return dsh.DSHGAN(24, 10, (8, 8, 1), method="semi-supervised", network=network, **arguments)
+
+
+def test_similarity_by_hand():
+    # Codes 11 and 10 of K = 2 bits, as signs (1, 1) and (1, -1); the other is 11. Products over K: 1 and 0.
+    codes, other = np.array([[1.0, 1.0], [1.0, 0.0]]), np.array([[1.0, 1.0]])
+    labels, other_labels = np.array([[0.5, 0.5], [1.0, 0.0]]), np.array([[1.0, 0.0]])
+    # Labels in common with probability 0.5 and 1: (1 - 0.5)^2 and (0 - 1)^2.
+    np.testing.assert_allclose(similarity_loss(codes, labels, other, other_labels), [0.25, 1.0])
+    # Two labels in common count as one: (1 - 1)^2.
+    both = np.array([[1.0, 1.0]])
+    np.testing.assert_allclose(similarity_loss(other, both, other, both), [0.0])
+
+
+def test_taught_labels_by_hand():
+    taught, logits = np.array([[0.8, 0.2]]), np.log(np.array([[0.4, 0.6]]))
+    # Squares 0.64 and 0.04; then the mean with the encoder's (0.4, 0.6) is (0.6, 0.4), squares 0.36 and 0.16.
+    np.testing.assert_allclose(taught_labels(taught, logits, 0.0, False), [[0.64 / 0.68, 0.04 / 0.68]])
+    np.testing.assert_allclose(taught_labels(taught, logits, 0.5, False), [[0.36 / 0.52, 0.16 / 0.52]])
+    # Several labels: each against its absence, 0.8^2 / (0.8^2 + 0.2^2).
+    np.testing.assert_allclose(taught_labels(taught, np.zeros((1, 2)), 0.0, True), [[0.64 / 0.68, 0.04 / 0.68]])
+
+
+def test_features_are_the_trunks_and_computed_once(trunk, splits, cache, monkeypatch):
+    model = frozen(trunk)
+    images = splits.query.images[:150]
+    found = trunk_features(model.average_encoder, images)
+    expected = keras.models.load_model(trunk).predict(images.astype(np.float32), verbose=0)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    monkeypatch.setattr("dshgan_tf.data.feature_cache._compute", lambda *_: pytest.fail("computed again"))
+    np.testing.assert_array_equal(trunk_features(frozen(trunk).average_encoder, images[::-1]), found[::-1])
+    assert len(list(cache.iterdir())) == 1
+    assert len(trunk_features(model.average_encoder, images[:0])) == 0
+
+
+def test_another_trunk_has_other_features(trunk, cache):
+    model, other = frozen(trunk), frozen(trunk)
+    kernel = next(weight for weight in other.average_encoder.trunk_features().weights if weight.shape[-1] == 64)
+    kernel.assign(kernel + 0.1)
+    assert trunk_checksum(model.average_encoder) != trunk_checksum(other.average_encoder)
+
+
+def test_what_a_killed_process_left_is_cut_off(tmp_path):
+    images = np.arange(24, dtype=np.uint8).reshape(6, 2, 2, 1)
+    digests, features = image_digests(images), np.arange(18, dtype=np.float32).reshape(6, 3)
+    cache = FeatureCache(tmp_path, 3)
+    cache.add(digests[:2], features[:2])
+    with (tmp_path / "features.f32").open("ab") as file:  # two rows and a half, without the images that they are of
+        file.write(b"\xff" * 30)
+    with (tmp_path / "images.blake2").open("ab") as file:  # half of an image's checksum
+        file.write(b"\xff" * 8)
+    again = FeatureCache(tmp_path, 3)
+    assert len(again) == 2 and again.find(digests).tolist() == [0, 1, -1, -1, -1, -1]
+    again.add(digests[2:], features[2:])
+    np.testing.assert_array_equal(again.features[again.find(digests)], features)
+
+
+def test_what_trains_on_features_encodes_pixels(trunk, splits):
+    model = frozen(trunk)
+    seen = feature_splits(splits, model.average_encoder)
+    assert seen.image_shape == (model.encoder.num_features,) and seen.taught.shape == (len(splits.unlabeled), 10)
+    before = [weight.copy() for weight in model.encoder.trunk_features().get_weights()]
+    model.compile()
+    history = model.fit(dsh.data.triplets(seen, 128, seed=0), epochs=3, steps_per_epoch=100, verbose=0).history
+    assert history["similarity_loss"][-1] < history["similarity_loss"][0]
+    for old, new in zip(before, model.encoder.trunk_features().get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    np.testing.assert_array_equal(model.encode(splits.query.images), model.encode(seen.query.images))
+    result = dsh.retrieval.evaluate(
+        model.encode(splits.query.images),
+        splits.query.labels,
+        model.encode(splits.database.images),
+        splits.database.labels,
+        24,
+    )
+    assert result["map"] > 0.75  # labels alone: 0.4
+    mean, variance = model.average_encoder.head.get_layer("standardise").get_weights()
+    np.testing.assert_allclose(
+        mean, np.concatenate([seen.labeled.images, seen.unlabeled.images]).mean(axis=0), rtol=1e-4
+    )
+    assert (variance > 0).any()
+
+
+def test_features_of_another_size_are_refused(trunk, splits):
+    model = frozen(trunk)
+    with pytest.raises(ValueError, match=r"features must have shape \(N, 576\), got \(3, 5\)"):
+        model.encode(np.zeros((3, 5), np.float32))
+    model.compile()
+    small = feature_splits(splits, model.average_encoder, teach=False)
+    parts = ("query", "labeled", "unlabeled", "database", "validation")
+    cut = {name: dataclasses.replace(part := getattr(small, name), images=part.images[:, :5]) for name in parts}
+    with pytest.raises(ValueError, match="batches have image of shape"):
+        model.fit(dsh.data.triplets(dataclasses.replace(small, **cut), 16), epochs=1)
+
+
+def test_a_run_trains_on_features_and_goes_on_to_the_bit(trunk, tmp_path):
+    network = dsh.Network(backbone=str(trunk), trained_layers=0)
+    sizes = {"steps": 40, "steps_per_epoch": 20, "batch_size": 32, "num_bits": 16, "deterministic": True}
+    config = RunConfig(dataset="digits", method="semi-supervised", network=network, **sizes)
+    whole = train_and_evaluate(config, tmp_path / "whole", verbose=0)
+    assert whole["metrics"]["map"] > 0.4
+    # As if it had been killed in its second epoch: the last checkpoint, the model and the results are gone.
+    shutil.copytree(tmp_path / "whole", tmp_path / "killed")
+    newest = sorted((tmp_path / "killed" / "checkpoints").iterdir())[-1]
+    for path in (newest, tmp_path / "killed" / "model.keras", tmp_path / "killed" / "results.json"):
+        path.unlink()
+    again = train_and_evaluate(config, tmp_path / "killed", verbose=0)
+    assert again["metrics"] == whole["metrics"]
+    models = [Run(tmp_path / name).load_model() for name in ("whole", "killed")]
+    for one, other in zip(*(model.average_encoder.weights for model in models), strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy(), err_msg=one.path)
+
+
+def test_the_command_line_knows_a_frozen_trunk(trunk, tmp_path):
+    arguments = ["digits", "--backbone", str(trunk), "--trained-layers", "0", "--workdir", str(tmp_path)]
+    config, _ = read_config(arguments)
+    assert (config.method, config.steps, config.batch_size) == ("semi-supervised", 600, 128)
+    config, _ = read_config([*arguments, "--steps", "700", "--method", "supervised"])
+    assert (config.method, config.steps) == ("supervised", 700)
+    assert read_config([*arguments[:3], "--trained-layers", "1", "--workdir", "x"])[0].method == "dsh-gan"
+    assert side_for(config.network) == 8
+    assert side_for(dsh.Network()) is None and side_for(dsh.Network(backbone="MobileNetV2")) == 224
