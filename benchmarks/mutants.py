@@ -3,7 +3,8 @@
     python benchmarks/mutants.py [--only WORD]
 
 Each mutant is a copy of the library with one line changed. The tests of losses, players and model run on it until one
-fails. A mutant that survives is printed, and ends the program with status 1. About 20 seconds a mutant and core.
+fails. A mutant that survives is printed; unless it is explained, the program ends with status 1. About 20 seconds a
+mutant and core. On 2026-11-26 51 of 52 were caught, and the other one is explained.
 """
 
 from __future__ import annotations
@@ -121,21 +122,26 @@ def failing_test(tests: tuple[str, ...], folder: str) -> str | None:
     return (failed or [f"status {done.returncode}"])[0] if done.returncode else None
 
 
+# Survivors that change nothing that a test could see.
+EXPLAINED = {'side="left"': "a pair that lies just at the margin adds max(0, 0), whether it is counted or not"}
+
+
 def main() -> int:
     """Run all mutants, as many at a time as there are cores."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="", help="mutants whose file or text holds this word")
     word = parser.parse_args().only
     chosen = [place for place, mutant in enumerate(MUTANTS) if word in " ".join(mutant)]
-    console, caught = Console(width=150, highlight=False), 0
+    console, caught, unexplained = Console(width=150, highlight=False), 0, 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for place, test in zip(chosen, pool.map(is_caught, chosen), strict=True):
             file, old, new = MUTANTS[place]
             caught += test is not None
-            told = f"caught by {test}" if test else "SURVIVES"
+            told = f"caught by {test}" if test else f"SURVIVES; {EXPLAINED.get(old, 'not explained')}"
+            unexplained += test is None and old not in EXPLAINED
             console.print(f"{place:2d} {file}: {old.strip()!r} -> {new.strip()!r}: {told}", markup=False)
     console.print(f"{caught} of {len(chosen)} mutants are caught")
-    return int(caught < len(chosen))
+    return int(unexplained > 0)
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ def test_a_killed_search_goes_on_and_says_whether_it_improved(tmp_path):
     assert [row["trial"] for row in rows] == ["0", "1", "2"]
     assert rows[0]["val_map"] == first["score"]  # the trial that was done is not done again
     # The first trial is the run that the search starts from.
-    objective = dsh.Objective()
+    objective = dsh.Objective().resolve(16, multi_label=False)
     assert rows[0]["real_triplet_weight"] == objective.real_triplet_weight and rows[0]["encoder_learning_rate"] == 4e-3
     assert len({row["encoder_learning_rate"] for row in rows}) == 3
     best = max(rows, key=lambda row: row["val_map"])

@@ -38,6 +38,7 @@ class Recipe(kt.HyperModel):
     def config_for(self, hp: kt.HyperParameters) -> RunConfig:
         """Return the config of a trial; the defaults of all hyperparameters are the config that it starts from."""
         config, objective = self.config, self.config.objective
+        start = objective.resolve(config.num_bits, self.splits.multi_label, config.network.frozen)
 
         def around(name: str, value: float, factor: float) -> float:
             """A factor more or less, on a logarithmic scale; what is off stays off."""
@@ -48,15 +49,16 @@ class Recipe(kt.HyperModel):
             weights |= {"pseudo_label_weight": 3, "balance_weight": 3}
         if config.method == "dsh-gan":
             weights |= {"triplet_weight": 5, "adversary_weight": 3, "synthetic_classification_weight": 3}
-        changes = {name: around(name, getattr(objective, name), factor) for name, factor in weights.items()}
+        searched = {name: around(name, getattr(start, name), factor) for name, factor in weights.items()}
+        changes = {name: value for name, value in searched.items() if value != getattr(start, name)}
         if config.method != "supervised" and objective.pseudo_label_weight:
             threshold = objective.threshold_for(self.splits.fewest_labels)
             choices = sorted({0.8, 0.9, 0.95, 0.98, threshold})
             chosen = hp.Choice("pseudo_label_threshold", choices, default=threshold)
             changes["pseudo_label_threshold"] = objective.pseudo_label_threshold if chosen == threshold else chosen
         optimization = config.optimization
-        searched = ["encoder_learning_rate"] + ["generator_learning_rate"] * (config.method == "dsh-gan")
-        rates = {name: around(name, getattr(optimization, name), 4) for name in searched}
+        names = ["encoder_learning_rate"] + ["generator_learning_rate"] * (config.method == "dsh-gan")
+        rates = {name: around(name, getattr(optimization, name), 4) for name in names}
         return dataclasses.replace(
             config,
             preset="tuned",
