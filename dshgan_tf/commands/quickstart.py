@@ -11,7 +11,7 @@ from pathlib import Path
 from dshgan_tf.commands import terminal
 from dshgan_tf.run import Run
 
-LASTS = "about 3 minutes on two cores without AVX-512"
+LASTS = "3 to 4 minutes on two cores without AVX-512"
 
 
 def quickstart(workdir: Path = Path("runs/quickstart")) -> None:
