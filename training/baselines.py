@@ -12,6 +12,7 @@ from rich.progress import track
 import dshgan_tf as dsh
 from dshgan_tf.codes import pack
 from dshgan_tf.data import Splits
+from dshgan_tf.data.feature_splits import feature_splits
 from dshgan_tf.errors import InputError
 from dshgan_tf.files import write_json
 from dshgan_tf.run import Run
@@ -116,14 +117,22 @@ def evaluate_baselines(model: dsh.DSHGAN, splits: Splits, run: Run) -> dict[str,
 
     Returns:
         Name -> `num_bits`, `uses_model` and `metrics` of `retrieval.evaluate`. With more bits than features there is
-        no row of hashers on these features.
+        no row of hashers on these features, and beside a frozen trunk none on pixels.
     """
-    trained = [part.images for part in (splits.labeled, splits.unlabeled) if len(part)]
-    sides = {"train": trained, "query": [splits.query.images], "database": [splits.database.images]}
-    pixels = {side: np.concatenate([_pixels(images) for images in parts]) for side, parts in sides.items()}
-    trunk = trunk_of(model)
-    features = {side: np.concatenate([_features(trunk, images) for images in parts]) for side, parts in sides.items()}
-    cases = [(name, "pixels", pixels) for name in HASHERS] + [(name, "trunk", features) for name in HASHERS]
+    frozen = model.encoder.head is not None
+    seen = feature_splits(splits, model.average_encoder, teach=False) if frozen else splits
+    trained = [part.images for part in (seen.labeled, seen.unlabeled) if len(part)]
+    sides = {"train": trained, "query": [seen.query.images], "database": [seen.database.images]}
+    if frozen:
+        features = {side: np.concatenate(parts) for side, parts in sides.items()}
+        cases = [(name, "trunk", features) for name in HASHERS]
+    else:
+        trunk = trunk_of(model)
+        pixels = {side: np.concatenate([_pixels(images) for images in parts]) for side, parts in sides.items()}
+        features = {
+            side: np.concatenate([_features(trunk, images) for images in parts]) for side, parts in sides.items()
+        }
+        cases = [(name, "pixels", pixels) for name in HASHERS] + [(name, "trunk", features) for name in HASHERS]
     rows = {}
     for name, of, values in track(cases, description="baselines", transient=True):
         if model.num_bits > values["train"].shape[1]:
@@ -131,7 +140,7 @@ def evaluate_baselines(model: dsh.DSHGAN, splits: Splits, run: Run) -> dict[str,
         bits = HASHERS[name](values["train"], model.num_bits, splits.seed)
         codes = [pack(bits(values[side]).astype(np.uint8)) for side in ("query", "database")]
         rows[f"{name}, {of}"] = _row(codes, splits, model.num_bits, uses_model=of == "trunk")
-    codes = [pack(_class_bits(model, images)) for images in (splits.query.images, splits.database.images)]
+    codes = [pack(_class_bits(model, images)) for images in (seen.query.images, seen.database.images)]
     rows[f"{CLASS_AS_CODE} ({model.num_classes} bits)"] = _row(codes, splits, model.num_classes, uses_model=True)
     write_json(run.path("baselines"), rows)
     return rows
