@@ -148,9 +148,8 @@ def test_a_run_trains_on_features_and_goes_on_to_the_bit(trunk, tmp_path):
     config = RunConfig(dataset="digits", method="semi-supervised", network=network, **sizes)
     whole = train_and_evaluate(config, tmp_path / "whole", verbose=0)
     assert whole["metrics"]["map"] > 0.4
-    rows = evaluate_baselines(
-        model := Run(tmp_path / "whole").load_model(), Run(tmp_path / "whole").splits(), Run(tmp_path)
-    )
+    run = Run(tmp_path / "whole")
+    rows = evaluate_baselines(run.load_model(), run.splits(), run)
     assert set(rows) == {"LSH, trunk", "ITQ, trunk", "spectral hashing, trunk", "class as code (10 bits)"}
     assert rows["class as code (10 bits)"]["metrics"]["map"] > 0.3
     # As if it had been killed in its second epoch: the last checkpoint, the model and the results are gone.
