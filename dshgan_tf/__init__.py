@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# Public name -> the module that has it, or that it is.
+# Public name -> the module that defines it; for a module, the module itself.
 _HOMES = {
     "DSHGAN": "dshgan_tf.models.dshgan",
     "Generator": "dshgan_tf.models.generator",

@@ -112,7 +112,7 @@ def decode_once(
         fingerprint: name of the array, another one where anything differs.
 
     Returns:
-        Images (N, H, W, C) uint8, a memory map; (N,) the positions that they are of; and the files that are skipped,
+        Images (N, H, W, C) uint8, a memory map; (N,) the positions of these among the files; and the skipped files,
         each with the reason.
 
     Raises:
@@ -157,7 +157,7 @@ def _decode_all(
             contents = file if isinstance(file, bytes) else None
             image = read_image(name if contents is not None else str(file), image_shape, contents)
             return name, to_uint8(image)
-        except ValueError as error:  # what it is of is the key in `skipped`
+        except ValueError as error:  # the key in `skipped` is the name of the file
             return name, str(error).replace(f" {file if isinstance(file, Path) else name}", "", 1)
 
     from rich.progress import track

@@ -26,7 +26,7 @@ def heading(name: str, summary: str) -> str:
 
 
 def code(text: str, picture: str, digits: str = "") -> str:
-    """Return the picture of a code as HTML, with what it is of above it and its digits below."""
+    """Return the picture of a code as HTML, with a caption above it and its digits below."""
     below = f'<p class="line"><code>{html.escape(digits)}</code></p>' if digits else ""
     return f'<p class="line">{html.escape(text)}</p>{picture}{below}'
 

@@ -23,7 +23,7 @@ class Within:
     """
 
     def __init__(self, radius: int, asymmetric: AsymmetricDistances | None = None) -> None:
-        """Start with none."""
+        """Start with no rows; see the class."""
         self.limit = radius  # farther rows are not wanted; below 0 none is
         self._asymmetric = asymmetric
         self._parts: list[np.ndarray] = []
@@ -66,7 +66,7 @@ class Nearest(Within):
     """
 
     def __init__(self, k: int, limit: int, asymmetric: AsymmetricDistances | None = None) -> None:
-        """Start with none."""
+        """Start with no rows; see the class."""
         super().__init__(limit, asymmetric)
         self._k = k
         self._count, self._full = 0, k
