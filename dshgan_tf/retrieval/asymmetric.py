@@ -19,7 +19,7 @@ With few distinct codes that makes up for the sorting: counting them takes less 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -33,12 +33,11 @@ FINEST = 40  # binary places of a summand at most
 MERGE_FROM = 1 << 16  # entries from which on parts are merged as they come
 
 
-@dataclass(frozen=True)
-class DistinctCodes:
+class DistinctCodes(NamedTuple):
     """The distinct codes of a database, in ascending order, and the labels of their images.
 
     With ``ties="expected"`` an entry is a pair of code and label set, with ``"index"`` an image. To make and use them
-    takes some 200 bytes an entry.
+    takes some 200 bytes an entry. A named tuple, since compiled functions take it as it is.
 
     Attributes:
         codes: (words, D) uint64.
@@ -109,18 +108,9 @@ def average_precision(queries: Queries, groups: ranking.Groups, distinct: Distin
     weights, distance_shift = bit_weights(queries.relaxed)
     sums = np.empty(len(queries))
     asked = ordering.Asked(queries.codes, queries.labels, weights, distance_shift, queries.class_ids)
-    tied = ordering.TieGroups(groups.size, groups.relevant, groups.before, groups.relevant_before)
-    entries = ordering.Entries(
-        distinct.codes,
-        distinct.starts,
-        distinct.values,
-        distinct.label_numbers,
-        distinct.label_sets,
-        distinct.by_position,
-    )
     by_label = np.lexsort(queries.labels.T)  # what a label makes relevant is counted once
     work = 8 * distinct.codes.shape[1]  # to order a code takes some eight times as long as to count it
-    counting.over_queries(ordering.precision_range, (by_label,), (asked, tied, entries, sums), work)
+    counting.over_queries(ordering.precision_range, (by_label,), (asked, groups, distinct, sums), work)
     return ranking.ratio(sums, groups.num_relevant)
 
 

@@ -8,13 +8,17 @@ Keys are fixed-point numbers in 64 bits, so a sum of weights is exact in any ord
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from dshgan_tf.retrieval.counting import TILE, compiled, fill_distances, fill_shared
 from dshgan_tf.retrieval.expected_precisions import expected_precisions
 from dshgan_tf.retrieval.radix import WIDEST, sort_keys
+
+if TYPE_CHECKING:
+    from dshgan_tf.retrieval.asymmetric import DistinctCodes
+    from dshgan_tf.retrieval.ranking import Groups
 
 
 @compiled
@@ -85,26 +89,6 @@ class Asked(NamedTuple):
     class_ids: bool
 
 
-class TieGroups(NamedTuple):
-    """Codes by Hamming distance, (Q, K+1) int64: all, the relevant ones, and how many of both are nearer."""
-
-    size: np.ndarray
-    relevant: np.ndarray
-    before: np.ndarray
-    relevant_before: np.ndarray
-
-
-class Entries(NamedTuple):
-    """A database's distinct codes (words, D) uint64, and what images have them; see ``asymmetric.DistinctCodes``."""
-
-    codes: np.ndarray
-    starts: np.ndarray
-    values: np.ndarray
-    label_numbers: np.ndarray
-    label_sets: np.ndarray
-    by_position: bool
-
-
 class Sorted(NamedTuple):
     """Numbers of codes or images with their keys, and as much room again to sort them in."""
 
@@ -122,7 +106,7 @@ def room_for(size: int) -> Sorted:
 
 
 @compiled
-def fill_contents(entries: Entries, related: np.ndarray, contents: np.ndarray) -> None:
+def fill_contents(entries: DistinctCodes, related: np.ndarray, contents: np.ndarray) -> None:
     """Write the numbers of images and of related images of each code to ``contents`` (D, 2) int64."""
     for code in range(len(contents)):
         size, relevant = 0, 0
@@ -134,7 +118,7 @@ def fill_contents(entries: Entries, related: np.ndarray, contents: np.ndarray) -
 
 
 @compiled
-def settle_groups(q: int, groups: TieGroups, by_position: bool, wanted: np.ndarray) -> tuple[float, bool]:
+def settle_groups(q: int, groups: Groups, by_position: bool, wanted: np.ndarray) -> tuple[float, bool]:
     """Mark the distances of one query whose codes must be ordered, in ``wanted`` (K+1,) uint8.
 
     A group whose codes are all relevant needs no order, and one without a relevant code adds nothing.
@@ -155,7 +139,13 @@ def settle_groups(q: int, groups: TieGroups, by_position: bool, wanted: np.ndarr
 
 @compiled
 def precisions_in_order(
-    start: int, stop: int, found: np.ndarray, entries: Entries, related: np.ndarray, images: Sorted, rank: np.ndarray
+    start: int,
+    stop: int,
+    found: np.ndarray,
+    entries: DistinctCodes,
+    related: np.ndarray,
+    images: Sorted,
+    rank: np.ndarray,
 ) -> float:
     """Sum the precisions of the images of tied codes in database order.
 
@@ -189,11 +179,11 @@ def precisions_in_order(
 def precisions_of_sorted(
     q: int,
     count: int,
-    groups: TieGroups,
+    groups: Groups,
     shift: int,
     codes: Sorted,
     contents: np.ndarray,
-    place: tuple[Entries, np.ndarray, Sorted],
+    place: tuple[DistinctCodes, np.ndarray, Sorted],
 ) -> float:
     """Sum the precisions of ``count`` codes of one query, sorted by their keys.
 
@@ -227,7 +217,7 @@ def precisions_of_sorted(
 
 
 @compiled
-def precision_range(order: np.ndarray, asked: Asked, groups: TieGroups, entries: Entries, sums: np.ndarray) -> None:
+def precision_range(order: np.ndarray, asked: Asked, groups: Groups, entries: DistinctCodes, sums: np.ndarray) -> None:
     """Add up the precisions at the relevant ranks of some queries, Hamming distance first, keys second.
 
     Args:

@@ -17,16 +17,17 @@ over the first p places t = 1..p, where the last sum is a difference of harmonic
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 SERIES_FROM = 256  # from here on the asymptotic series of the harmonic numbers is exact in float64
 
 
-@dataclass(frozen=True)
-class Groups:
+class Groups(NamedTuple):
     """The groups of equal distance of some queries, nearest first; every array is (Q, K+1) unless it says otherwise.
+
+    A named tuple, since compiled functions take it as it is.
 
     Attributes:
         size: int64, codes in each group.
