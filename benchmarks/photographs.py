@@ -73,7 +73,11 @@ def ranked(splits: Splits, query: np.ndarray, database: np.ndarray, num_bits: in
 def cosine(splits: Splits) -> float:
     """Return the MAP of the features themselves, not coded, by cosine."""
     both = normalised_features(np.concatenate([splits.query.images, splits.database.images]))
-    query, database = both[: len(splits.query)], both[len(splits.query) :]
+    return ranked_by_product(splits, both[: len(splits.query)], both[len(splits.query) :])
+
+
+def ranked_by_product(splits: Splits, query: np.ndarray, database: np.ndarray) -> float:
+    """Return the MAP of floats, ranked by their inner product."""
     precisions = []
     for row, label in zip(query @ database.T, splits.query.labels, strict=True):
         relevant = (splits.database.labels == label)[np.argsort(-row, kind="stable")]
@@ -88,32 +92,43 @@ def itq(splits: Splits) -> float:
     return ranked(splits, *(pack(bits(part.images).astype(np.uint8)) for part in (splits.query, splits.database)), BITS)
 
 
-def class_as_code(splits: Splits, taught: np.ndarray) -> float:
-    """Return the MAP of the class that label spreading names, as a code; queries are spread to as well."""
+def spread_over_all(splits: Splits) -> dict[int, np.ndarray]:
+    """Return the probabilities that label spreading gives each image by its id; queries are spread to as well."""
     known = splits.multi_hot(splits.labeled.labels)
-    images = [splits.labeled.images, splits.unlabeled.images, splits.query.images]
-    unknown = np.zeros((len(images[1]) + len(images[2]), splits.num_classes))
-    classes = spread_labels(np.concatenate(images), np.concatenate([known, unknown])).argmax(axis=1)
-    at = dict(zip([*splits.labeled.ids, *splits.unlabeled.ids, *splits.query.ids], classes, strict=True))
-    codes = [
-        pack(np.eye(splits.num_classes, dtype=np.uint8)[[at[item] for item in part.ids]])
-        for part in (splits.query, splits.database)
-    ]
+    parts = (splits.labeled, splits.unlabeled, splits.validation, splits.query)
+    unknown = np.zeros((sum(map(len, parts[1:])), splits.num_classes))
+    spread = spread_labels(np.concatenate([part.images for part in parts]), np.concatenate([known, unknown]))
+    return dict(zip(np.concatenate([part.ids for part in parts]).tolist(), spread, strict=True))
+
+
+def class_as_code(splits: Splits) -> float:
+    """Return the MAP of the class that label spreading names, as a code."""
+    at, classes = spread_over_all(splits), np.eye(splits.num_classes, dtype=np.uint8)
+    both = (splits.query, splits.database)
+    codes = [pack(classes[[int(at[item].argmax()) for item in part.ids]]) for part in both]
     return ranked(splits, *codes, splits.num_classes)
+
+
+def spread_as_floats(splits: Splits) -> float:
+    """Return the MAP of the probabilities that label spreading gives, not coded."""
+    at = spread_over_all(splits)
+    return ranked_by_product(
+        splits, *(np.stack([at[item] for item in part.ids]) for part in (splits.query, splits.database))
+    )
 
 
 def rivals(splits: Splits, taught: np.ndarray, seed: int, network: dsh.Network) -> dict[str, Callable[[], float]]:
     """Return what is compared, by name."""
     with_teacher = dataclasses.replace(splits, taught=taught)
-    half = {"similarity_weight": 0.0, "real_triplet_weight": 0.1, "balance_weight": 1.0, "ramp": 0.3}
+    of_pixels = {"similarity_weight": 0.0, "real_triplet_weight": 0.1, "balance_weight": 1.0, "ramp": 0.3}
     return {
         DEFAULT: lambda: trained(with_teacher, seed, network, "semi-supervised"),
         "labels alone": lambda: trained(splits, seed, network, "supervised"),
-        "labels alone, triplets": lambda: trained(splits, seed, network, "supervised", **half),
-        "pseudo-labels": lambda: trained(splits, seed, network, "semi-supervised", **half),
+        "confident pseudo-labels": lambda: trained(splits, seed, network, "semi-supervised", **of_pixels),
         "ITQ of the features": lambda: itq(splits),
         "cosine of the features, not coded": lambda: cosine(splits),
-        "class that label spreading names": lambda: class_as_code(splits, taught),
+        "class that label spreading names": lambda: class_as_code(splits),
+        "probabilities of label spreading, not coded": lambda: spread_as_floats(splits),
     }
 
 

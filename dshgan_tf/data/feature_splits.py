@@ -25,11 +25,9 @@ def feature_splits(splits: Splits, encoder: HashEncoder, teach: bool = True) -> 
     Returns:
         The same splits; images are (N, F) float32, and `taught` has the teacher's probabilities.
     """
-    parts = {}
-    for name in ("database", *PARTS):  # the largest first: most of the others are in it
-        part: Part = getattr(splits, name)
-        if name not in parts:
-            parts[name] = Part(trunk_features(encoder, part.images, name), part.labels, part.ids)
+    parts = {name: getattr(splits, name) for name in PARTS}
+    features = trunk_features(encoder, parts["database"].images, "database")
+    parts = {name: _with_features(part, parts["database"].ids, features, encoder, name) for name, part in parts.items()}
     taught = None
     if teach and len(splits.unlabeled):
         known = splits.multi_hot(splits.labeled.labels)
@@ -37,3 +35,13 @@ def feature_splits(splits: Splits, encoder: HashEncoder, teach: bool = True) -> 
         features = np.concatenate([parts["labeled"].images, parts["unlabeled"].images])
         taught = spread_labels(features, np.concatenate([known, unknown]), splits.multi_label)[len(known) :]
     return dataclasses.replace(splits, **parts, taught=taught)
+
+
+def _with_features(part: Part, ids: np.ndarray, features: np.ndarray, encoder: HashEncoder, name: str) -> Part:
+    """Return the part with features for images; those of the images with these ids are there already."""
+    order = np.argsort(ids)
+    places = np.searchsorted(ids, part.ids, sorter=order).clip(max=len(ids) - 1)
+    rows = order[places]
+    if (ids[rows] == part.ids).all():
+        return Part(features[rows], part.labels, part.ids)
+    return Part(trunk_features(encoder, part.images, name), part.labels, part.ids)
