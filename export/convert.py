@@ -68,30 +68,37 @@ class Converter:
         """
         if self._process is None or self._done >= MOST:
             self.close()
-            self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by `close`
-            self._process = subprocess.Popen(
-                [sys.executable, __file__],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._errors,
-                text=True,
-            )
-            self._done = 0
+            self._start()
         self._done += 1
         # The other process stays in the folder in which it was started.
         job = job | {name: str(Path(job[name]).resolve()) for name in PATHS if job.get(name)}
         try:
-            self._process.stdin.write(json.dumps(job) + "\n")
-            self._process.stdin.flush()
-            answer = self._process.stdout.readline()
-        except BrokenPipeError:  # it died
-            answer = ""
+            answer = self._ask(json.dumps(job))
+        except BaseException:  # Ctrl-C: its answer would be taken for that of the next job
+            self._process.kill()
+            self.close()
+            raise
         if answer.strip() != FINISHED:
             status = self._process.wait()
             self._errors.seek(0)
             reason = self._errors.read().strip()[-500:] or f"the converter ended with status {status}"
             self.close()
             raise ExportError(f"the converter refused {Path(job['target']).name} ({job['variant']}): {reason}")
+
+    def _start(self) -> None:
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by `close`
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self._errors}
+        self._process = subprocess.Popen([sys.executable, __file__], text=True, **pipes)
+        self._done = 0
+
+    def _ask(self, job: str) -> str:
+        """Return the answer, "" where the process died."""
+        try:
+            self._process.stdin.write(job + "\n")
+            self._process.stdin.flush()
+            return self._process.stdout.readline()
+        except BrokenPipeError:
+            return ""
 
     def close(self) -> None:
         """End the process."""

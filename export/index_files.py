@@ -67,7 +67,7 @@ def write_models(model: dsh.DSHGAN, folder: Path) -> None:
     parts: list[tuple[str, keras.Model, Any, list[Any]]] = [
         (ENCODER, encoder, index_default(encoder), [image_signature(encoder, tf.uint8)])
     ]
-    if model.generator is not None:
+    if model.generator is not None and not model.generator.makes_features:
         noise = tf.TensorSpec((BATCH, model.generator.noise_dim), tf.float32, name="noise")
         labels = tf.TensorSpec((BATCH, model.num_classes), tf.float32, name="labels")
 

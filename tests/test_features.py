@@ -6,6 +6,7 @@ import shutil
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from dshgan_tf.training.baselines import evaluate_baselines
 from dshgan_tf.training.runner import train_and_evaluate
 
@@ -15,6 +16,7 @@ from dshgan_tf.config import RunConfig
 from dshgan_tf.data.feature_cache import FeatureCache, image_digests, trunk_checksum, trunk_features
 from dshgan_tf.data.feature_splits import feature_splits
 from dshgan_tf.data.trunk_size import side_for
+from dshgan_tf.images.nearest_images import NearestImages
 from dshgan_tf.losses.pseudo_labels import taught_labels
 from dshgan_tf.losses.similarity import similarity_loss
 from dshgan_tf.run import Run
@@ -44,10 +46,10 @@ def splits():
     return dsh.data.load("digits", labels_per_class=1, seed=50)
 
 
-def frozen(trunk, **arguments):
+def frozen(trunk, method="semi-supervised", generator="auto"):
     keras.utils.set_random_seed(1)
-    network = dsh.Network(backbone=str(trunk), trained_layers=0)
-    return dsh.DSHGAN(24, 10, (8, 8, 1), method="semi-supervised", network=network, **arguments)
+    network = dsh.Network(backbone=str(trunk), trained_layers=0, generator=generator)
+    return dsh.DSHGAN(24, 10, (8, 8, 1), method=method, network=network)
 
 
 def test_similarity_by_hand():
@@ -128,6 +130,84 @@ def test_what_trains_on_features_encodes_pixels(trunk, splits):
         mean, np.concatenate([seen.labeled.images, seen.unlabeled.images]).mean(axis=0), rtol=1e-4
     )
     assert (variance > 0).any()
+
+
+def test_a_generator_of_features_learns_the_classes(trunk, splits, tmp_path):
+    model = frozen(trunk, method="dsh-gan")
+    seen = feature_splits(splits, model.average_encoder)
+    assert model.trains_on_features and model.generator.makes_features
+    # What it makes has the real features' mean and deviation before any step, whatever its weights are.
+    model.standardise(*seen.feature_moments)
+    mean, variance = seen.feature_moments
+    moved = model.generator.get_layer("features")(np.stack([np.zeros(576), np.ones(576)]).astype(np.float32))
+    np.testing.assert_allclose(moved, [mean, mean + np.sqrt(np.maximum(variance, 1e-6))], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(model.generator.scaled(moved)[1] - model.generator.scaled(moved)[0], 1, rtol=1e-3)
+
+    model.compile()
+    nearest = NearestImages(seen.database.images, splits.database.images)
+    grid = dsh.callbacks.SampleGrid(str(tmp_path / "samples"), every=2, nearest=nearest)
+    model.fit(dsh.data.triplets(seen, 128, seed=0), epochs=2, steps_per_epoch=150, verbose=0, callbacks=[grid])
+    made = model.generate(np.arange(10).repeat(20))
+    assert made.shape == (200, 576) and made.dtype == np.float32
+    label_of = {
+        image.tobytes(): label for image, label in zip(splits.database.images, splits.database.labels, strict=True)
+    }
+    shown = np.array([label_of[image.tobytes()] for image in nearest(made)])
+    assert (shown == np.arange(10).repeat(20)).mean() > 0.7  # a tenth by chance
+    assert [path.name for path in (tmp_path / "samples").iterdir()] == ["samples-0002.png"]
+    again = dsh.load_model(saved(model, tmp_path))
+    np.testing.assert_array_equal(again.generate([3, 4]), model.generate([3, 4]))
+    with pytest.raises(ValueError, match=r"give SampleGrid the images to show them by"):
+        model.fit(dsh.data.triplets(seen, 128), verbose=0, callbacks=[dsh.callbacks.SampleGrid(str(tmp_path))])
+
+
+def saved(model, folder):
+    model.save(folder / "model.keras")
+    return folder / "model.keras"
+
+
+def test_what_a_generator_makes(trunk):
+    assert not frozen(trunk, method="dsh-gan", generator="pixels").trains_on_features
+    assert not frozen(trunk, method="dsh-gan", generator="pixels").generator.makes_features
+    with pytest.raises(ValueError, match="a generator of features needs a frozen trunk"):
+        dsh.Network(generator="features")
+    model = frozen(trunk, method="dsh-gan")
+    model.compile()
+    pixels = dsh.data.load("digits", labels_per_class=1, seed=50)
+    with pytest.raises(ValueError, match=r"give fit arrays, or batches of dsh\.data\.triplets\(dsh\.data\.feature_sp"):
+        model.fit(dsh.data.triplets(pixels, 64))
+    with pytest.raises(ValueError, match="fit takes batches of dshgan_tf.data.triplets"):
+        model.fit(tf.data.Dataset.from_tensors({"label": np.zeros((4, 10))}))
+
+
+def test_arrays_train_on_their_features(trunk, splits):
+    """The same numbers as by the splits of features that `dshgan train` makes."""
+    images = np.concatenate([splits.labeled.images, splits.unlabeled.images])
+    labels = np.concatenate([splits.labeled.labels, np.full(len(splits.unlabeled), -1)])
+    losses = []
+    for given in ("arrays", "splits"):
+        model = frozen(trunk)
+        model.compile()
+        arrays = {"x": images, "y": labels, "batch_size": 64}
+        batches = {"x": dsh.data.triplets(feature_splits(splits, model.average_encoder), 64)}
+        history = model.fit(**arrays if given == "arrays" else batches, epochs=1, steps_per_epoch=5, verbose=0)
+        losses.append(history.history["similarity_loss"])
+    np.testing.assert_allclose(*losses, rtol=1e-4)
+
+
+def test_the_teacher_hands_over_at_half_of_the_steps(trunk):
+    """In the first half the teacher's probabilities count alone, then the encoder's as much."""
+    model = frozen(trunk)
+    model.compile()
+    model.total_steps.assign(10)
+    features = np.random.default_rng(0).normal(size=(4, 576)).astype(np.float32)
+    taught = np.eye(10, dtype=np.float32)[[1, 2, 3, 4]]
+    own = keras.ops.softmax(model.average_encoder.streams(features)["class_logits"])
+    for step, expected in ((4, taught**2), (5, ((taught + own) / 2) ** 2)):
+        model.steps.assign(step)
+        given = model.pseudo_labels({"unlabeled_image": features, "taught_label": taught})
+        np.testing.assert_allclose(given["labels"], expected / np.sum(expected, axis=1, keepdims=True), atol=1e-5)
+        np.testing.assert_array_equal(given["known"], np.ones((4, 10)))
 
 
 def test_features_of_another_size_are_refused(trunk, splits):

@@ -115,7 +115,7 @@ def test_what_goes_beyond_the_paper():
 
 def test_diversity_of_the_generator():
     images = np.zeros((4, 1, 1, 1))
-    images[1] = 0.1 * 127.5  # of the first image it differs by 0.1 of the half range, in noise by 1
+    images[1] = 0.1  # it differs from the first image by 0.1, in noise by 1
     noise, labels = array([[0.0], [1.0], [5.0], [9.0]]), np.eye(3)[[0, 0, 1, 2]]
     objective = dataclasses.replace(PLAIN, diversity_weight=0.3).resolve(2, False)
     terms = generator_terms(array([[1, 0], [0, 1]]), SYNTHETIC, (images, noise, labels), objective, False)

@@ -46,7 +46,7 @@ def count_step_flops(model: dsh.DSHGAN, batch_size: int) -> int:
     Returns:
         Operations.
     """
-    encoder = count_flops(model.encoder)
+    encoder = count_flops(model.encoder.head if model.trains_on_features else model.encoder)
     trained = batch_size * (2 if model.uses_unlabeled else 1)
     taught = batch_size if model.uses_unlabeled and model.objective.pseudo_label_weight else 0
     synthetic = 2 * -(-batch_size // model.objective.anchor_stride) if model.generator is not None else 0

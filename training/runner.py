@@ -28,6 +28,7 @@ from dshgan_tf.data.feature_splits import feature_splits
 from dshgan_tf.data.splits import PARTS
 from dshgan_tf.errors import InputError
 from dshgan_tf.files import atomic_path, write_json
+from dshgan_tf.images.nearest_images import NearestImages
 from dshgan_tf.run import Run, load_data
 
 
@@ -62,7 +63,7 @@ def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike[str], verbo
     with strategy.scope():
         model = load_newest(run.path("checkpoints")) or build(config, splits)
     seen = splits
-    if model.encoder.head is not None and model.generator is None:
+    if model.trains_on_features:
         seen = feature_splits(splits, model.average_encoder, teach=model.uses_unlabeled)
     if is_chief(strategy):
         _train(config, model, splits, seen, run, verbose)
@@ -87,9 +88,9 @@ def _train(config: RunConfig, model: dsh.DSHGAN, splits: Splits, seen: Splits, r
     if verbose and model.steps_done < config.steps:
         print(describe(model, config.batch_size))
     if within := model.steps_done % config.epoch_length:
-        _fit(config, model, seen, run, config.epoch_length - within, verbose)
+        _fit(config, model, splits, seen, run, config.epoch_length - within, verbose)
     if model.steps_done < config.steps:
-        _fit(config, model, seen, run, config.epoch_length, verbose)
+        _fit(config, model, splits, seen, run, config.epoch_length, verbose)
     with atomic_path(run.path("model")) as path:
         model.save(path)  # here, since it reads metrics that are summed over all workers, who are all here
 
@@ -109,16 +110,18 @@ def _say_what_the_data_are(splits: Splits) -> None:
         )
 
 
-def _fit(config: RunConfig, model: dsh.DSHGAN, splits: Splits, run: Run, length: int, verbose: int) -> None:
+def _fit(
+    config: RunConfig, model: dsh.DSHGAN, splits: Splits, seen: Splits, run: Run, length: int, verbose: int
+) -> None:
     """Run `fit`: to the end of the training, or to the end of an epoch of which `length` steps are left."""
     epoch = model.steps_done // config.epoch_length
-    callbacks = _callbacks(config, run, splits, whole=length == config.epoch_length)
+    callbacks = _callbacks(config, run, splits, seen, whole=length == config.epoch_length)
     # A list of our own, so that callbacks know the last epoch of the run and not of this call.
     shown = {"add_progbar": verbose != 0, "verbose": verbose, "epochs": config.epochs, "steps": length}
     with callbacks["signal"].listening():
         try:
             model.fit(
-                _batches(config, splits, model.steps_done),
+                _batches(config, seen, model.steps_done),
                 epochs=config.epochs if length == config.epoch_length else epoch + 1,
                 initial_epoch=epoch,
                 steps_per_epoch=length,
@@ -138,22 +141,24 @@ def _fit(config: RunConfig, model: dsh.DSHGAN, splits: Splits, run: Run, length:
             ) from error
 
 
-def _callbacks(config: RunConfig, run: Run, splits: Splits, whole: bool) -> dict[str, keras.callbacks.Callback]:
+def _callbacks(
+    config: RunConfig, run: Run, splits: Splits, seen: Splits, whole: bool
+) -> dict[str, keras.callbacks.Callback]:
     """In the order in which they act: what adds to the logs, what writes them, what stops."""
     tensorboard = str(run.path("tensorboard"))
     now_and_then = max(1, config.epochs // 10)
+    # Generated features are shown by the images that have the most alike.
+    nearest = None if seen is splits else NearestImages(seen.database.images, splits.database.images)
     checkpoint = Checkpoint(run.path("checkpoints"), config.kept_checkpoints)
     callbacks = {
         "seconds": EpochSeconds(run.path("interrupted")),
-        "validation": RetrievalEvaluation(splits, every=now_and_then),
-        "samples": SampleGrid(str(run.path("samples")), every=now_and_then, log_dir=tensorboard),
+        "validation": RetrievalEvaluation(seen, every=now_and_then),
+        "samples": SampleGrid(str(run.path("samples")), every=now_and_then, log_dir=tensorboard, nearest=nearest),
         "metrics": MetricsFile(run.path("metrics")),
         "tensorboard": keras.callbacks.TensorBoard(tensorboard, write_graph=False),
         "gan": WatchTheGan(),
         "checkpoint": checkpoint,
-        "non_finite": StopOnNonFinite(
-            splits, config.batch_size, config.seeds["order"], config.sampling, checkpoint.find
-        ),
+        "non_finite": StopOnNonFinite(seen, config.batch_size, config.seeds["order"], config.sampling, checkpoint.find),
         "signal": StopOnSignal(checkpoint),
     }
     if config.optimization.non_finite == "skip":

@@ -29,6 +29,8 @@ class Network:
         noise_dim: size of the generator's noise.
         norm: "sync_batch" (by the statistics of all replicas, so that their number changes nothing), "batch" (each
             by its own, with fewer exchanges) or "none".
+        generator: "pixels" makes images, "features" what a frozen trunk would make of them; "auto" makes features where
+            the trunk is frozen.
         adversary: "classes" judges real or synthetic by the evidence for any class; "own" by a stream of its own, which
             is the paper's (see `HashEncoder`).
 
@@ -42,6 +44,7 @@ class Network:
     width: Width | None = None
     noise_dim: NoiseSize = 64
     norm: Literal["sync_batch", "batch", "none"] = "sync_batch"
+    generator: Literal["auto", "pixels", "features"] = "auto"
     adversary: Literal["classes", "own"] = "classes"
 
     def __post_init__(self) -> None:
@@ -50,11 +53,18 @@ class Network:
             raise InputError("weights and trained_layers need a pretrained backbone; give its name or file as backbone")
         if self.backbone.endswith(".keras") and self.weights is not None:
             raise InputError(f"backbone {self.backbone} has its own weights; leave weights={self.weights!r} out")
+        if self.generator == "features" and not self.frozen:
+            raise InputError("a generator of features needs a frozen trunk; give a backbone and trained_layers=0")
 
     @property
     def frozen(self) -> bool:
         """Whether the trunk is a pretrained one that does not train."""
         return self.trained_layers == 0
+
+    @property
+    def generates_features(self) -> bool:
+        """Whether the generator makes features of a frozen trunk instead of pixels."""
+        return self.frozen and self.generator != "pixels"
 
     @classmethod
     def of(cls, given: Network | Mapping[str, Any] | None) -> Network:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import pydantic
 
+from dshgan_tf.config.method import Method
 from dshgan_tf.config.network import Network
 from dshgan_tf.config.objective import Objective
 from dshgan_tf.config.optimization import Optimization
@@ -15,8 +16,6 @@ from dshgan_tf.config.settings import Count, CountOrNone, Seed, explain, setting
 from dshgan_tf.errors import InputError
 from dshgan_tf.files import write_json
 
-Method = Literal["dsh-gan", "semi-supervised", "supervised"]
-METHODS = ("dsh-gan", "semi-supervised", "supervised")
 ImageSize = Annotated[int, pydantic.Field(ge=1, le=1024)]
 DeviceCount = Annotated[int, pydantic.Field(ge=0)]
 

@@ -1,6 +1,7 @@
 """Data: sources, protocols (splits) and the stream of triplets."""
 
 from dshgan_tf.data.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from dshgan_tf.data.feature_splits import feature_splits
 from dshgan_tf.data.protocols import PROTOCOLS, Protocol
 from dshgan_tf.data.sources import from_arrays, load, read_splits
 from dshgan_tf.data.splits import Part, Splits
@@ -15,6 +16,7 @@ __all__ = [
     "Splits",
     "TripletOrder",
     "corrupt",
+    "feature_splits",
     "from_arrays",
     "load",
     "read_splits",

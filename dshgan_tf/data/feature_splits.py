@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dshgan_tf.data.feature_cache import trunk_features
 from dshgan_tf.data.splits import PARTS, Part, Splits
-from dshgan_tf.models.hash_encoder import HashEncoder
 from dshgan_tf.teacher.label_spreading import spread_labels
+
+if TYPE_CHECKING:
+    from dshgan_tf.models.hash_encoder import HashEncoder
 
 
 def feature_splits(splits: Splits, encoder: HashEncoder, teach: bool = True) -> Splits:
@@ -39,9 +42,7 @@ def feature_splits(splits: Splits, encoder: HashEncoder, teach: bool = True) -> 
 
 def _with_features(part: Part, ids: np.ndarray, features: np.ndarray, encoder: HashEncoder, name: str) -> Part:
     """Return the part with features for images; those of the images with these ids are there already."""
-    order = np.argsort(ids)
-    places = np.searchsorted(ids, part.ids, sorter=order).clip(max=len(ids) - 1)
-    rows = order[places]
-    if (ids[rows] == part.ids).all():
-        return Part(features[rows], part.labels, part.ids)
+    if np.isin(part.ids, ids).all():
+        order = np.argsort(ids)
+        return Part(features[order[np.searchsorted(ids, part.ids, sorter=order)]], part.labels, part.ids)
     return Part(trunk_features(encoder, part.images, name), part.labels, part.ids)

@@ -7,7 +7,6 @@ from typing import Any
 from keras import ops
 
 from dshgan_tf.config import Objective
-from dshgan_tf.images.preprocessing import HALF_RANGE
 from dshgan_tf.losses.balance import balance_loss, bit_balance_loss
 from dshgan_tf.losses.batch_triplets import batch_triplet_loss
 from dshgan_tf.losses.diversity import diversity_loss
@@ -151,7 +150,8 @@ def diversity(images: Any, noise: Any, labels: Any, objective: Objective) -> dic
     """Diversity of the generator's images.
 
     Args:
-        images: (M, H, W, C) float, synthetic, pixels 0..255.
+        images: (M, H, W, C) or (M, F) float, synthetic, scaled as the networks see them: the loss compares their
+            distances with those of the noise.
         noise: (M, Z) they were made from.
         labels: (M, L) they were made with.
         objective: the weights, resolved.
@@ -161,8 +161,7 @@ def diversity(images: Any, noise: Any, labels: Any, objective: Objective) -> dic
     """
     if not objective.diversity_weight:
         return {}
-    # The loss compares distances of images with those of noise, so pixels are scaled as the networks see them.
-    own = [ops.cast(rows, images.dtype) for rows in (images / HALF_RANGE, noise, labels)]
+    own = [ops.cast(rows, images.dtype) for rows in (images, noise, labels)]
     return {"generator_diversity_loss": Term(objective.diversity_weight, diversity_loss(*own, gather_rows(*own)))}
 
 

@@ -61,7 +61,7 @@ def generator_terms(
     Args:
         anchor_codes: (A, K) relaxed codes of the anchors, constants here.
         synthetic: what the encoder says of the 2 A synthetic images, all x+, then all x-.
-        made: these images (2 A, H, W, C), pixels 0..255, their noise (2 A, Z) and their labels (2 A, L).
+        made: these images (2 A, H, W, C), scaled by `Generator.scaled`, their noise (2 A, Z) and their labels (2 A, L).
         objective: the weights, resolved.
         multi_label: whether an image may have several labels.
 

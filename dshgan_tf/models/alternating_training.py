@@ -89,9 +89,10 @@ class AlternatingTraining(keras.Model):
         """Minimise l_triplet - l_adv + l_cls over the generator; the encoder judges its images and does not change."""
 
         def loss() -> tuple[Any, None]:
-            made = images, _, labels = self.synthesise(data, training=True)
+            images, noise, labels = self.synthesise(data, training=True)
             with frozen_statistics(self.encoder):
-                streams = self.encoder(self.augmenter.strong(images, members=2), training=True)
+                streams = self.encoder.streams(self.augmenter.strong(images, members=2), training=True)
+            made = self.generator.scaled(images), noise, labels
             terms = generator_terms(
                 anchor_codes, Images(**streams, labels=labels), made, self.objective, self.encoder.multi_label
             )
@@ -107,8 +108,8 @@ class AlternatingTraining(keras.Model):
             training: whether the generator normalises by the batch.
 
         Returns:
-            Images (2 A, H, W, C), pixels 0..255, for A anchors, all x+ and then all x-, their noise (2 A, Z) and their
-            labels (2 A, L).
+            Images (2 A, H, W, C), pixels 0..255, or features (2 A, F), for A anchors, all x+ and then all x-; their
+            noise (2 A, Z) and their labels (2 A, L).
         """
         labels = ops.concatenate([self.anchors(data["label"]), self.anchors(data["negative_label"])])
         source = self.seed_generator if training else self.test_seed_generator
@@ -137,7 +138,7 @@ class AlternatingTraining(keras.Model):
                 images, _, labels = self.synthesise(data, training=training)
                 self.training_metrics.log_diversity(images, labels, data["unlabeled_image"])
                 images = augmenter.strong(ops.stop_gradient(images), members=2)
-                batch = batch._replace(synthetic=Images(**encoder(images, training=training), labels=labels))
+                batch = batch._replace(synthetic=Images(**encoder.streams(images, training=training), labels=labels))
         self.training_metrics.log_batch(batch)
         return batch
 

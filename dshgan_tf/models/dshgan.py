@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from dshgan_tf.config import METHODS, Method, Network, Objective, Optimization, check_adversary
+from dshgan_tf.config import Method, Network, Objective, Optimization, check_adversary, choose_method
 from dshgan_tf.config.objective import FEW_LABELS
 from dshgan_tf.errors import InputError
 from dshgan_tf.models import saved_state
@@ -74,7 +74,7 @@ class DSHGAN(AlternatingTraining):
         **kwargs: Any,
     ) -> None:
         super().__init__(seed=seed, **kwargs)
-        self.method, self.seed = _check_method(method, gan), seed
+        self.method, self.seed = choose_method(method, gan), seed
         self.precision = precision or keras.config.dtype_policy().name
         self._build_networks(num_bits, num_classes, image_shape, multi_label, network, trunk)
         self.label_frequency = self.add_weight(
@@ -95,7 +95,9 @@ class DSHGAN(AlternatingTraining):
             self.average_encoder.set_weights(self.encoder.get_weights())
             self.generator = None
             if self.method == "dsh-gan":
-                self.generator = Generator(num_classes, image_shape, self.encoder.network)
+                of_features = self.encoder.network.generates_features
+                made = (self.encoder.num_features,) if of_features else image_shape
+                self.generator = Generator(num_classes, made, self.encoder.network)
             elif self.encoder.network.adversary == "own":
                 (self.encoder.head or self.encoder).get_layer("adversary").trainable = False  # nothing teaches it
         self.num_bits, self.num_classes = self.encoder.num_bits, self.encoder.num_classes
@@ -225,6 +227,11 @@ class DSHGAN(AlternatingTraining):
         """
 
     @property
+    def trains_on_features(self) -> bool:
+        """Whether the trunk is frozen and nothing in a training step needs pixels."""
+        return self.encoder.network.frozen and (self.generator is None or self.generator.makes_features)
+
+    @property
     def steps_done(self) -> int:
         """Training steps that the model has behind it."""
         return int(ops.convert_to_numpy(self.steps))
@@ -255,6 +262,8 @@ class DSHGAN(AlternatingTraining):
         """Tell the head how the features of the frozen trunk are distributed, (F,) each."""
         for encoder in (self.encoder, self.average_encoder):
             encoder.head.get_layer("standardise").set_weights([mean, variance])
+        if self.trains_on_features and self.generator is not None:
+            self.generator.standardise(mean, variance)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments; pretrained weights are in the saved file, not downloaded again."""
@@ -282,12 +291,3 @@ class DSHGAN(AlternatingTraining):
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compile as `get_compile_config` says; the optimizers' state follows from the file."""
         self.compile(**saved_state.compile_arguments(config))
-
-
-def _check_method(method: str, gan: bool) -> str:
-    """Return the method that is asked for."""
-    if method not in METHODS:
-        raise InputError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
-    if not gan and method == "semi-supervised":
-        raise InputError("gan=False is short for method='supervised', got method='semi-supervised'; leave gan out")
-    return method if gan else "supervised"

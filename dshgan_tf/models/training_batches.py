@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from dshgan_tf.data.feature_splits import feature_splits
 from dshgan_tf.data.splits_to_train import splits_to_train
 from dshgan_tf.data.triplets import triplets
 from dshgan_tf.errors import InputError
@@ -37,6 +38,8 @@ def as_batches(x: Any, y: Any, batch_size: int | None, model: keras.Model) -> tf
             f"got {type(x).__name__} alone"
         )
     splits = splits_to_train(x, y, model.num_classes, model.multi_label)
+    if model.trains_on_features and splits.image_shape == model.image_shape:
+        splits = feature_splits(splits, model.average_encoder, teach=model.uses_unlabeled)
     at_most = len(splits.labeled) + len(splits.unlabeled)
     return triplets(splits, min(64, at_most) if batch_size is None else batch_size)
 
@@ -57,12 +60,16 @@ def check_batches(dataset: tf.data.Dataset, arguments: dict[str, Any], model: ke
             f"fit does not take {', '.join(foreign)}; to validate give dsh.callbacks.RetrievalEvaluation(splits)"
         )
     spec = dataset.element_spec
-    image_shape = model.image_shape
-    if model.encoder.head is not None and isinstance(spec, dict) and len(spec["image"].shape) == 2:
-        image_shape = (model.encoder.num_features,)
-    wanted = {"image": image_shape, "label": (model.num_classes,), "negative_label": (model.num_classes,)}
-    if not isinstance(spec, dict) or not set(wanted) <= set(spec):
+    if not isinstance(spec, dict) or not {"image", "label", "negative_label"} <= set(spec):
         raise InputError(f"fit takes batches of dshgan_tf.data.triplets (dicts), got elements {spec}")
+    of_features = model.encoder.head is not None and len(spec["image"].shape) == 2
+    image_shape = (model.encoder.num_features,) if of_features else model.image_shape
+    if model.trains_on_features and model.generator is not None and not of_features:
+        raise InputError(
+            "this model's generator makes features, so it trains on features; give fit arrays, or batches of "
+            "dsh.data.triplets(dsh.data.feature_splits(splits, model.average_encoder))"
+        )
+    wanted = {"image": image_shape, "label": (model.num_classes,), "negative_label": (model.num_classes,)}
     for name, shape in wanted.items():
         if tuple(spec[name].shape[1:]) != shape:
             raise InputError(
