@@ -23,9 +23,12 @@ from rich.console import Console
 ROOT = Path(__file__).resolve().parent.parent
 # The quick ones first; the others where these pass.
 TESTS = (("tests/test_players.py", "tests/test_losses.py"), ("tests/test_model.py", "tests/test_watchdogs.py"))
+TESTS_OF_FEATURES = (("tests/test_teacher.py",), ("tests/test_features.py",))
 PUBLISHED, ADDITIONS, PLAYERS = (f"losses/{name}.py" for name in ("published", "additions", "players"))
 STEP, AVERAGING, OBJECTIVE = "models/alternating_training.py", "models/averaging.py", "config/objective.py"
 BATCH, BALANCE, DIVERSITY = (f"losses/{name}.py" for name in ("batch_triplets", "balance", "diversity"))
+SIMILARITY, GENERATOR, CACHE = "losses/similarity.py", "models/generator.py", "data/feature_cache.py"
+GRAPH, SPREADING = "teacher/nearest_graph.py", "teacher/label_spreading.py"
 PSEUDO, SCHEDULE, PLAYER = "losses/pseudo_labels.py", "models/warmup_linear_decay.py", "models/player.py"
 
 # File, what stands there, what the fault puts in its place.
@@ -87,7 +90,8 @@ MUTANTS = [
     (STEP, "            with frozen_statistics(self.encoder):\n", "            if True:\n"),
     (STEP, "for _ in range(self.objective.encoder_steps):", "for _ in range(1):"),
     (STEP, "        self.steps.assign_add(1)\n", "        self.steps.assign_add(2)\n"),
-    (STEP, "return self.average_encoder(images, training=False)", "return self.encoder(images, training=False)"),
+    (STEP, "return self.average_encoder.streams(images, training=False)",
+     "return self.encoder.streams(images, training=False)"),
     (STEP, "hole=self.objective.cut_labeled", "hole=True"),
     (STEP, "source = self.seed_generator if training else self.test_seed_generator", "source = self.seed_generator"),
     (AVERAGING, "keep * before + (1 - keep)", "(1 - keep) * before + keep"),
@@ -95,7 +99,32 @@ MUTANTS = [
     (SCHEDULE, "(1.0 - self.final) *", "self.final *"),
     (SCHEDULE, "tf.minimum(rise, fall)", "rise"),
     (PLAYER, "        undo(before, broken)\n", ""),
+    # A frozen trunk: the teacher, what is learnt of it, and the generator of features.
+    (SIMILARITY, "ops.square(alike -", "ops.abs(alike -"),
+    (SIMILARITY, "2 * codes - 1, 2 * other_codes - 1", "codes, other_codes"),
+    (SIMILARITY, "/ codes.shape[-1]", "* 1.0"),
+    (SIMILARITY, "ops.minimum(ops.matmul(labels, ops.transpose(other_labels)), 1.0)",
+     "ops.matmul(labels, ops.transpose(other_labels))"),
+    (PSEUDO, "(1 - own_share) * ops.cast(taught, own.dtype) + own_share * own",
+     "own_share * ops.cast(taught, own.dtype) + (1 - own_share) * own"),
+    (PSEUDO, "square = ops.square(mixed)", "square = mixed"),
+    (STEP, "< self.total_steps, 0.0, 0.5)", "> self.total_steps, 0.0, 0.5)"),
+    (OBJECTIVE, "5.0 if frozen else 0.0", "0.0 if frozen else 0.0"),
+    (GENERATOR, "return images / ops.cast(", "return images * ops.cast("),
+    (GENERATOR, "set_weights([deviation, mean,", "set_weights([variance, mean,"),
+    (GRAPH, "rooted -= rooted.mean(axis=0)\n", "pass\n"),
+    (GRAPH, "np.sign(features) * np.sqrt(np.abs(features, dtype=np.float32))", "features.astype(np.float32)"),
+    (GRAPH, "graph = directed + directed.T", "graph = directed"),
+    (GRAPH, "scale @ graph @ scale", "scale @ graph"),
+    (SPREADING, "- REST * graph", "- graph / 2"),
+    (SPREADING, "frequency / np.maximum(mass.sum(axis=0), 1e-12)", "frequency"),
+    (SPREADING, "for _ in range(rounds):", "for _ in range(0):"),
+    (SPREADING, "np.argsort(-probabilities[members", "np.argsort(probabilities[members"),
+    (SPREADING, "[absent, present]", "[present, absent]"),
+    (CACHE, "places = missing[start", "places = missing[::-1][start"),
+    (CACHE, "count = len(self)  # what", "count = self._images.stat().st_size // DIGEST  # what"),
 ]  # fmt: skip
+FIRST_OF_FEATURES = next(place for place, mutant in enumerate(MUTANTS) if mutant[0] == SIMILARITY)
 
 
 def is_caught(place: int) -> str | None:
@@ -110,7 +139,8 @@ def is_caught(place: int) -> str | None:
         if text.count(old) != 1:
             raise SystemExit(f"mutant {place}: {file} holds {text.count(old)} times {old!r}; write it anew")
         path.write_text(text.replace(old, new))
-        return next(filter(None, (failing_test(tests, folder) for tests in TESTS)), None)
+        suites = TESTS_OF_FEATURES if place >= FIRST_OF_FEATURES else TESTS
+        return next(filter(None, (failing_test(tests, folder) for tests in suites)), None)
 
 
 def failing_test(tests: tuple[str, ...], folder: str) -> str | None:

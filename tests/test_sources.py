@@ -341,9 +341,9 @@ def test_decoding_is_done_once_until_a_file_changes(tmp_path):
     root = write_folder(tmp_path / "data")
     listing = list_folder(root)
     first, _, _ = decode(listing, (12, 12, 3))
-    files = sorted((tmp_path / "cache" / "dshgan_tf").iterdir())
+    files = sorted((tmp_path / "cache" / "dshgan_tf" / "images").rglob("decoded.*"))
     decode(listing, (12, 12, 3))
-    assert sorted((tmp_path / "cache" / "dshgan_tf").iterdir()) == files and len(files) == 2
+    assert sorted((tmp_path / "cache" / "dshgan_tf" / "images").rglob("decoded.*")) == files and len(files) == 2
     picture(50).save(root / "class0" / "000.png")
     changed, _, _ = decode(listing, (12, 12, 3))
     assert changed[listing.names.index("class0/000.png"), 0, 0, 0] == 50

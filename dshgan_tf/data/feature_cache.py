@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dshgan_tf.data.pictures import cache_folder
+from dshgan_tf.data.cache import keep_to_limit, use_entry
 
 if TYPE_CHECKING:
     from dshgan_tf.models.hash_encoder import HashEncoder
@@ -40,13 +40,17 @@ def trunk_features(encoder: HashEncoder, images: Any, what: str = "") -> np.ndar
     Returns:
         (N, F) float32, in memory.
     """
-    cache = FeatureCache(cache_folder() / "features" / trunk_checksum(encoder), encoder.num_features)
+    about = (
+        f"{encoder.network.weights or encoder.network.backbone}, {encoder.image_shape[0]} x {encoder.image_shape[1]}"
+    )
+    cache = FeatureCache(use_entry("features", trunk_checksum(encoder), about), encoder.num_features)
     starts = range(0, len(images), BATCH)
     digests = np.concatenate([image_digests(images[:0]), *(image_digests(images[s : s + BATCH]) for s in starts)])
     rows = cache.find(digests)
     missing = np.flatnonzero(rows < 0)
     if len(missing):
         _compute(encoder, images, missing, digests, cache, what)
+        keep_to_limit()
         rows = cache.find(digests)
     return cache.features[rows]
 

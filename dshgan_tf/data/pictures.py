@@ -7,13 +7,13 @@ import contextlib
 import hashlib
 import io
 import json
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
+from dshgan_tf.data.cache import keep_to_limit, use_entry
 from dshgan_tf.data.listing import Listing
 from dshgan_tf.errors import InputError
 from dshgan_tf.files import atomic_path, write_json
@@ -70,8 +70,8 @@ def decode(
 ) -> tuple[np.ndarray, np.ndarray, dict[str, str]]:
     """Decode, convert and resize every listed file, or find it done.
 
-    The array lies in `$XDG_CACHE_HOME/dshgan_tf` (`~/.cache` by default), under a name made of the files' names, sizes
-    and times, so that changed files are decoded again.
+    The array is kept in the cache, under a name made of the files' names, sizes and times, so that changed files are
+    decoded again.
 
     Args:
         listing: the files.
@@ -94,7 +94,8 @@ def decode(
             else:
                 yield name, path if path.is_file() else "missing"
 
-    return decode_once(files, len(listing.names), image_shape, _fingerprint(listing, image_shape, placeholders))
+    fingerprint = _fingerprint(listing, image_shape, placeholders)
+    return decode_once(files, len(listing.names), image_shape, fingerprint, str(listing.root))
 
 
 def decode_once(
@@ -102,6 +103,7 @@ def decode_once(
     count: int,
     image_shape: tuple[int, int, int],
     fingerprint: str,
+    source: str,
 ) -> tuple[np.ndarray, np.ndarray, dict[str, str]]:
     """Decode, convert and resize every file in parallel, or find it done under the fingerprint.
 
@@ -110,6 +112,7 @@ def decode_once(
         count: how many.
         image_shape: (H, W, C) wanted.
         fingerprint: name of the array, another one where anything differs.
+        source: of the files, for people.
 
     Returns:
         Images (N, H, W, C) uint8, a memory map; (N,) the positions of these among the files; and the skipped files,
@@ -118,20 +121,16 @@ def decode_once(
     Raises:
         ValueError: no file can be decoded.
     """
-    stem = cache_folder() / fingerprint
+    stem = use_entry("images", fingerprint, f"{source}, {image_shape[0]} x {image_shape[1]}") / "decoded"
     if not stem.with_suffix(".json").exists():
         _decode_all(files(), count, image_shape, stem)
+        keep_to_limit()
     about = json.loads(stem.with_suffix(".json").read_text())
     kept = np.array(about["kept"], np.int64)
     if not len(kept):
         raise InputError(f"no file can be decoded; {next(iter(about['skipped'].items()), '')}")
     images = np.load(stem.with_suffix(".npy"), mmap_mode="r")
     return images[: len(kept)], kept, about["skipped"]
-
-
-def cache_folder() -> Path:
-    """Return the folder of what is computed once: `$XDG_CACHE_HOME/dshgan_tf`, or `~/.cache/dshgan_tf`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dshgan_tf"
 
 
 def _fingerprint(listing: Listing, image_shape: tuple[int, int, int], placeholders: bool) -> str:

@@ -88,7 +88,9 @@ def _read(
     shape = find_shape(some, image_size)
     key = [builder.info.full_name, str(builder.data_dir), image_field, shape, count, _state_of(builder.data_dir)]
     fingerprint = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]
-    images, kept, skipped = decode_once(lambda: (example[:2] for example in examples()), count, shape, fingerprint)
+    images, kept, skipped = decode_once(
+        lambda: (example[:2] for example in examples()), count, shape, fingerprint, builder.info.full_name
+    )
     labels, names = _labels(raw_labels, label)
     return images, labels[kept], names, skipped
 
