@@ -21,7 +21,7 @@ from typing import Any
 
 import keras
 import numpy as np
-from dshgan_tf.training.baselines import fit_itq
+from dshgan_tf.training.baselines import class_bits, features_by_cosine, fit_itq, map_of_products, spread_over_all
 from rich.console import Console
 from rich.table import Table
 from scipy import stats
@@ -35,7 +35,6 @@ from dshgan_tf.data.splits import Splits
 from dshgan_tf.data.trunk_size import side_for
 from dshgan_tf.files import write_json
 from dshgan_tf.teacher.label_spreading import spread_labels
-from dshgan_tf.teacher.nearest_graph import normalised_features
 
 BITS, STEPS, BATCH, QUERIES = 48, 600, 128, 100
 DEFAULT = "default"
@@ -70,21 +69,6 @@ def ranked(splits: Splits, query: np.ndarray, database: np.ndarray, num_bits: in
     return dsh.retrieval.evaluate(query, splits.query.labels, database, splits.database.labels, num_bits)["map"]
 
 
-def cosine(splits: Splits) -> float:
-    """Return the MAP of the features themselves, not coded, by cosine."""
-    both = normalised_features(np.concatenate([splits.query.images, splits.database.images]))
-    return ranked_by_product(splits, both[: len(splits.query)], both[len(splits.query) :])
-
-
-def ranked_by_product(splits: Splits, query: np.ndarray, database: np.ndarray) -> float:
-    """Return the MAP of floats, ranked by their inner product."""
-    precisions = []
-    for row, label in zip(query @ database.T, splits.query.labels, strict=True):
-        relevant = (splits.database.labels == label)[np.argsort(-row, kind="stable")]
-        precisions.append((np.cumsum(relevant) / np.arange(1, len(relevant) + 1))[relevant].mean())
-    return float(np.mean(precisions))
-
-
 def itq(splits: Splits) -> float:
     """Return the MAP of ITQ of the features."""
     features = np.concatenate([splits.labeled.images, splits.unlabeled.images])
@@ -92,29 +76,10 @@ def itq(splits: Splits) -> float:
     return ranked(splits, *(pack(bits(part.images).astype(np.uint8)) for part in (splits.query, splits.database)), BITS)
 
 
-def spread_over_all(splits: Splits) -> dict[int, np.ndarray]:
-    """Return the probabilities that label spreading gives each image by its id; queries are spread to as well."""
-    known = splits.multi_hot(splits.labeled.labels)
-    parts = (splits.labeled, splits.unlabeled, splits.validation, splits.query)
-    unknown = np.zeros((sum(map(len, parts[1:])), splits.num_classes))
-    spread = spread_labels(np.concatenate([part.images for part in parts]), np.concatenate([known, unknown]))
-    return dict(zip(np.concatenate([part.ids for part in parts]).tolist(), spread, strict=True))
-
-
 def class_as_code(splits: Splits) -> float:
-    """Return the MAP of the class that label spreading names, as a code."""
-    at, classes = spread_over_all(splits), np.eye(splits.num_classes, dtype=np.uint8)
-    both = (splits.query, splits.database)
-    codes = [pack(classes[[int(at[item].argmax()) for item in part.ids]]) for part in both]
+    """Return the MAP of the class that label spreading names, as a code; it is spread to the queries as well."""
+    codes = [pack(class_bits(part, multi_label=False)) for part in spread_over_all(splits)]
     return ranked(splits, *codes, splits.num_classes)
-
-
-def spread_as_floats(splits: Splits) -> float:
-    """Return the MAP of the probabilities that label spreading gives, not coded."""
-    at = spread_over_all(splits)
-    return ranked_by_product(
-        splits, *(np.stack([at[item] for item in part.ids]) for part in (splits.query, splits.database))
-    )
 
 
 def rivals(splits: Splits, taught: np.ndarray, seed: int, network: dsh.Network) -> dict[str, Callable[[], float]]:
@@ -127,9 +92,9 @@ def rivals(splits: Splits, taught: np.ndarray, seed: int, network: dsh.Network) 
         "labels alone": lambda: trained(splits, seed, network, "supervised"),
         "confident pseudo-labels": lambda: trained(splits, seed, network, "semi-supervised", **of_pixels),
         "ITQ of the features": lambda: itq(splits),
-        "cosine of the features, not coded": lambda: cosine(splits),
+        "cosine of the features, not coded": lambda: map_of_products(splits, *features_by_cosine(splits)),
         "class that label spreading names": lambda: class_as_code(splits),
-        "probabilities of label spreading, not coded": lambda: spread_as_floats(splits),
+        "probabilities of label spreading, not coded": lambda: map_of_products(splits, *spread_over_all(splits)),
     }
 
 

@@ -1,6 +1,18 @@
+import dataclasses
+
 import numpy as np
 import pytest
-from dshgan_tf.training.baselines import HASHERS, evaluate_baselines, fit_itq, fit_lsh, fit_spectral, trunk_of
+from dshgan_tf.training.baselines import (
+    HASHERS,
+    class_bits,
+    evaluate_baselines,
+    fit_itq,
+    fit_lsh,
+    fit_spectral,
+    map_of_products,
+    spread_over_all,
+    trunk_of,
+)
 
 import dshgan_tf as dsh
 from dshgan_tf.codes import pack
@@ -100,3 +112,33 @@ def expected_average_precision(scores, relevant, draws=40):
         hits = relevant[order]
         total += np.sum(np.cumsum(hits) / np.arange(1, len(hits) + 1) * hits) / hits.sum()
     return total / draws
+
+
+def test_floats_are_ranked_by_their_products(digits):
+    """Against the definition, query by query; a query that nothing is like counts as 0."""
+    rng = np.random.default_rng(1)
+    query, database = (rng.normal(size=(len(part), 5)) for part in (digits.query, digits.database))
+    lonely = dataclasses.replace(digits.query, labels=np.where(np.arange(len(query)) < 3, -1, digits.query.labels))
+    splits = dataclasses.replace(digits, query=lonely)
+    values = []
+    for row, label in zip(query @ database.T, lonely.labels, strict=True):
+        hits = (digits.database.labels == label)[np.argsort(-row)]
+        values.append((np.cumsum(hits) / np.arange(1, len(hits) + 1))[hits].mean() if hits.any() else 0.0)
+    assert map_of_products(splits, query, database) == pytest.approx(np.mean(values), abs=1e-9)
+
+
+def test_labels_are_spread_to_queries_and_database(digits):
+    """As a teacher that is given all images at once; labelled ones keep their labels."""
+    flat = {name: getattr(digits, name) for name in ("query", "labeled", "unlabeled", "database", "validation")}
+    flat = {name: dataclasses.replace(part, images=part.images.reshape(len(part), -1)) for name, part in flat.items()}
+    seen = dataclasses.replace(digits, **flat)
+    query, database = spread_over_all(seen)
+    assert query.shape == (len(digits.query), 10) and database.shape == (len(digits.database), 10)
+    assert (query.argmax(axis=1) == digits.query.labels).mean() > 0.7
+    assert (database.argmax(axis=1) == digits.database.labels).mean() > 0.7
+    at = {image: place for place, image in enumerate(digits.database.ids)}
+    there = [place for place, image in enumerate(digits.labeled.ids) if image in at]
+    own = database[[at[digits.labeled.ids[place]] for place in there]]
+    np.testing.assert_array_equal(own, digits.multi_hot(digits.labeled.labels)[there])
+    assert class_bits(np.array([[0.6, 0.4], [0.7, 0.8]]), True).tolist() == [[1, 0], [1, 1]]
+    assert class_bits(np.array([[0.6, 0.4], [0.7, 0.8]]), False).tolist() == [[1, 0], [0, 1]]

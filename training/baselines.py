@@ -15,7 +15,10 @@ from dshgan_tf.data import Splits
 from dshgan_tf.data.feature_splits import feature_splits
 from dshgan_tf.errors import InputError
 from dshgan_tf.files import write_json
+from dshgan_tf.labels import multi_hot
 from dshgan_tf.run import Run
+from dshgan_tf.teacher.label_spreading import spread_labels
+from dshgan_tf.teacher.nearest_graph import normalised_features
 
 Hasher = Callable[[np.ndarray], np.ndarray]  # features (N, F) float32 -> bits (N, K)
 
@@ -117,7 +120,8 @@ def evaluate_baselines(model: dsh.DSHGAN, splits: Splits, run: Run) -> dict[str,
 
     Returns:
         Name -> `num_bits`, `uses_model` and `metrics` of `retrieval.evaluate`. With more bits than features there is
-        no row of hashers on these features, and beside a frozen trunk none on pixels.
+        no row of hashers on these features. Beside a frozen trunk there is none on pixels. Instead there are two that
+        need no training: the cosine of the features, and the class that label spreading names.
     """
     frozen = model.encoder.head is not None
     seen = feature_splits(splits, model.average_encoder, teach=False) if frozen else splits
@@ -140,10 +144,82 @@ def evaluate_baselines(model: dsh.DSHGAN, splits: Splits, run: Run) -> dict[str,
         bits = HASHERS[name](values["train"], model.num_bits, splits.seed)
         codes = [pack(bits(values[side]).astype(np.uint8)) for side in ("query", "database")]
         rows[f"{name}, {of}"] = _row(codes, splits, model.num_bits, uses_model=of == "trunk")
+    if frozen:
+        rows |= _rows_without_training(seen)
     codes = [pack(_class_bits(model, images)) for images in (seen.query.images, seen.database.images)]
     rows[f"{CLASS_AS_CODE} ({model.num_classes} bits)"] = _row(codes, splits, model.num_classes, uses_model=True)
     write_json(run.path("baselines"), rows)
     return rows
+
+
+def _rows_without_training(seen: Splits) -> dict[str, dict[str, Any]]:
+    """Return what the features of a frozen trunk are worth without a hash: their cosine, and the teacher's classes."""
+    cosine = map_of_products(seen, *features_by_cosine(seen))
+    rows = {"cosine, trunk, not coded": {"num_bits": None, "uses_model": True, "metrics": {"map": cosine}}}
+    if not seen.unseen_names:
+        bits = [class_bits(rows, seen.multi_label) for rows in spread_over_all(seen)]
+        name = f"class by label spreading ({seen.num_classes} bits)"
+        rows[name] = _row([pack(part) for part in bits], seen, seen.num_classes, uses_model=True)
+    return rows
+
+
+def features_by_cosine(seen: Splits) -> tuple[np.ndarray, np.ndarray]:
+    """Return features of queries and database (N, F) whose inner products are their cosines, as the teacher has them.
+
+    Args:
+        seen: splits of features.
+    """
+    both = normalised_features(np.concatenate([seen.query.images, seen.database.images]))
+    return both[: len(seen.query)], both[len(seen.query) :]
+
+
+def spread_over_all(seen: Splits) -> tuple[np.ndarray, np.ndarray]:
+    """Spread the labels to queries and database at once, (N, L) each; a teacher that knows the queries beforehand.
+
+    Args:
+        seen: splits of features.
+    """
+    known = seen.multi_hot(seen.labeled.labels)
+    searched = ~np.isin(seen.database.ids, seen.labeled.ids)
+    parts = [seen.labeled.images, seen.query.images, seen.database.images[searched]]
+    rows = np.concatenate([known, np.zeros((len(parts[1]) + len(parts[2]), seen.num_classes), known.dtype)])
+    spread = spread_labels(np.concatenate(parts), rows, seen.multi_label)
+    query, others = spread[len(known) :][: len(seen.query)], spread[len(known) + len(seen.query) :]
+    database = np.empty((len(seen.database), seen.num_classes), np.float32)
+    database[searched] = others
+    order = np.argsort(seen.labeled.ids)
+    places = np.searchsorted(seen.labeled.ids, seen.database.ids[~searched], sorter=order)
+    database[~searched] = known[order[places]]
+    return query, database
+
+
+def class_bits(probabilities: np.ndarray, multi_label: bool) -> np.ndarray:
+    """Set the bit of the most probable class, or those of the probable labels, (N, L) uint8."""
+    if multi_label:
+        return (probabilities > 0.5).astype(np.uint8)
+    return np.eye(probabilities.shape[1], dtype=np.uint8)[probabilities.argmax(axis=1)]
+
+
+def map_of_products(splits: Splits, query: np.ndarray, database: np.ndarray) -> float:
+    """Return the MAP of floats, ranked by their inner products; a query that nothing is like counts as 0.
+
+    Args:
+        splits: whose labels say what is relevant.
+        query: (Q, D) float.
+        database: (N, D) float.
+    """
+    from sklearn.metrics import label_ranking_average_precision_score as mean_average_precision
+
+    num_classes = splits.num_classes + len(splits.unseen_names)
+    queries, searched = (multi_hot(part.labels, num_classes) for part in (splits.query, splits.database))
+    total = 0.0
+    for start in range(0, len(query), 256):
+        block = slice(start, start + 256)
+        relevant = queries[block] @ searched.T > 0
+        some = relevant.any(axis=1)  # scikit-learn counts a query without as 1
+        if some.any():
+            total += some.sum() * mean_average_precision(relevant[some], (query[block] @ database.T)[some])
+    return float(total / len(query))
 
 
 def trunk_of(model: dsh.DSHGAN) -> keras.Model:
@@ -164,8 +240,7 @@ def _features(trunk: keras.Model, images: Any, batch_size: int = 256) -> np.ndar
 
 def _class_bits(model: dsh.DSHGAN, images: Any) -> np.ndarray:
     """Set the bit of the most probable class, (N, L) uint8."""
-    classes = model.predict_streams(images)["class_logits"].argmax(axis=1)
-    return np.eye(model.num_classes, dtype=np.uint8)[classes]
+    return class_bits(model.predict_streams(images)["class_logits"], multi_label=False)
 
 
 def _row(codes: list[np.ndarray], splits: Splits, num_bits: int, uses_model: bool) -> dict[str, Any]:

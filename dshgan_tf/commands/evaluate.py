@@ -22,7 +22,8 @@ def evaluate(
 
     Args:
         workdirs: Folders of finished runs.
-        baselines: Also evaluate LSH, ITQ, spectral hashing and the class as a code, on the same split.
+        baselines: Also evaluate LSH, ITQ, spectral hashing and the class as a code, on the same split; of a frozen
+            backbone also the cosine of its features and the class that label spreading names.
         shift: Also corrupt the queries in 8 ways at severity 1 to 5.
         output: Folder for results.md and the pictures; by default plots/ beside the first run.
         data_dir: Where the data of the runs lie now, if they moved.
