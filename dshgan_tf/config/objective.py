@@ -29,9 +29,9 @@ class Objective:
         classification_weight: weight of the classification loss on real labelled images.
         synthetic_classification_weight: weight of the classification loss on synthetic images.
         synthetic_weight: factor of the encoder's terms that need synthetic images (triplets, the adversary, which
-            judges real images too, and classification of synthetic ones); None for 1 where images have one label and
-            0.1 where they have several (a generator that has seen few of the many sets of labels teaches little, and
-            slows down what the real images teach).
+            judges real images too, and classification of synthetic ones); None for 1, for 0.1 where images have several
+            labels (a generator that has seen few of the many sets of labels teaches little, and slows down what the
+            real images teach), and for 0.1 on the features of a frozen trunk (there the teacher knows more).
         real_triplet_weight: weight of the triplets mined among the real images of a batch; None for 0.1, and for 0 on
             the features of a frozen trunk.
         similarity_weight: weight of the similarity loss, by which relaxed codes become as alike as their labels; None
@@ -145,7 +145,7 @@ class Objective:
         return dataclasses.replace(
             self,
             margin=given(self.margin, num_bits / 4),
-            synthetic_weight=given(self.synthetic_weight, 0.1 if multi_label else 1.0),
+            synthetic_weight=given(self.synthetic_weight, 0.1 if multi_label or frozen else 1.0),
             bit_balance_weight=given(self.bit_balance_weight, 1.0 if multi_label else 0.0),
             real_triplet_weight=given(self.real_triplet_weight, 0.0 if frozen else 0.1),
             similarity_weight=given(self.similarity_weight, 5.0 if frozen else 0.0),
