@@ -4,11 +4,13 @@ import dataclasses
 import shutil
 
 import keras
+import keras_tuner as kt
 import numpy as np
 import pytest
 import tensorflow as tf
 from dshgan_tf.training.baselines import evaluate_baselines
 from dshgan_tf.training.runner import train_and_evaluate
+from dshgan_tf.training.tune import Recipe
 
 import dshgan_tf as dsh
 from dshgan_tf.commands.train import read_config
@@ -19,7 +21,7 @@ from dshgan_tf.data.trunk_size import side_for
 from dshgan_tf.images.nearest_images import NearestImages
 from dshgan_tf.losses.pseudo_labels import taught_labels
 from dshgan_tf.losses.similarity import similarity_loss
-from dshgan_tf.run import Run
+from dshgan_tf.run import Run, load_data
 
 
 @pytest.fixture(autouse=True)
@@ -245,6 +247,18 @@ def test_a_run_trains_on_features_and_goes_on_to_the_bit(trunk, tmp_path):
     models = [Run(tmp_path / name).load_model() for name in ("whole", "killed")]
     for one, other in zip(*(model.average_encoder.weights for model in models), strict=True):
         np.testing.assert_array_equal(one.numpy(), other.numpy(), err_msg=one.path)
+
+
+def test_a_trial_of_a_search_trains_on_features(trunk):
+    network = dsh.Network(backbone=str(trunk), trained_layers=0)
+    config = RunConfig(
+        dataset="digits", method="semi-supervised", labels_per_class=5, network=network, steps=60, steps_per_epoch=30
+    )
+    recipe, values = Recipe(config, load_data(config)), kt.HyperParameters()
+    model = recipe.build(values)
+    assert values.values["similarity_weight"] == 5 and "pseudo_label_threshold" not in values.values
+    assert recipe.fit(values, model, verbose=0)["val_map"] > 0.5
+    assert recipe.seen_by(model) is recipe.seen_by(recipe.build(values))
 
 
 def test_the_command_line_knows_a_frozen_trunk(trunk, tmp_path):

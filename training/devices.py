@@ -36,7 +36,8 @@ def prepare_devices(config: RunConfig) -> tf.distribute.Strategy:
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     strategy = _strategy(config)
-    keras.config.set_dtype_policy(config.precision)
+    if config.precision != "auto":  # what is measured later holds for the model alone
+        keras.config.set_dtype_policy(config.precision)
     keras.utils.set_random_seed(config.seeds["weights"])
     return strategy
 

@@ -12,12 +12,14 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from dshgan_tf.training.advice import advice
 from dshgan_tf.training.checkpoints import Checkpoint, load_newest
 from dshgan_tf.training.cost import describe
 from dshgan_tf.training.devices import between_processes, is_chief, prepare_devices
 from dshgan_tf.training.evaluate import evaluate_model
 from dshgan_tf.training.health import health
 from dshgan_tf.training.interruption import Interrupted, StopOnSignal
+from dshgan_tf.training.precision import choose_precision
 from dshgan_tf.training.progress import EpochSeconds, KeepMeans, MetricsFile, train_seconds, truncate_metrics
 
 import dshgan_tf as dsh
@@ -61,7 +63,7 @@ def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike[str], verbo
     splits = load_data(config)
     _batches(config, splits, 0)  # refuses what does not fit, before anything is written
     with strategy.scope():
-        model = load_newest(run.path("checkpoints")) or build(config, splits)
+        model = load_newest(run.path("checkpoints")) or _begin(config, splits, verbose)
     seen = splits
     if model.trains_on_features:
         seen = feature_splits(splits, model.average_encoder, teach=model.uses_unlabeled)
@@ -76,6 +78,17 @@ def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike[str], verbo
     return {}
 
 
+def _begin(config: RunConfig, splits: Splits, verbose: int) -> dsh.DSHGAN:
+    """Build the model of a run that starts."""
+    if config.precision == "auto":
+        fastest, why = choose_precision(config, splits)
+        if verbose:
+            print(why)
+        keras.utils.set_random_seed(config.seeds["weights"])  # as if nothing had been measured
+        config = dataclasses.replace(config, precision=fastest)
+    return build(config, splits)
+
+
 def _train(config: RunConfig, model: dsh.DSHGAN, splits: Splits, seen: Splits, run: Run, verbose: int) -> None:
     """Train what is left to train, on `seen`: the splits, or the features that a frozen trunk makes of them."""
     for half_written in run.workdir.rglob(".*.part*"):  # by a run that was killed
@@ -84,6 +97,8 @@ def _train(config: RunConfig, model: dsh.DSHGAN, splits: Splits, seen: Splits, r
     _write_splits(run, splits)
     if verbose:
         _say_what_the_data_are(splits)
+        for line in advice(config, splits):
+            print(line)
     truncate_metrics(run.path("metrics"), model.steps_done // config.epoch_length)
     if verbose and model.steps_done < config.steps:
         print(describe(model, config.batch_size))

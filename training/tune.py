@@ -34,6 +34,7 @@ class Recipe(kt.HyperModel):
     def __init__(self, config: RunConfig, splits: Splits) -> None:
         super().__init__()
         self.config, self.splits = config, splits
+        self._features: Splits | None = None
 
     def config_for(self, hp: kt.HyperParameters) -> RunConfig:
         """Return the config of a trial; the defaults of all hyperparameters are the config that it starts from."""
@@ -44,14 +45,15 @@ class Recipe(kt.HyperModel):
             """A factor more or less, on a logarithmic scale; what is off stays off."""
             return hp.Float(name, value / factor, value * factor, sampling="log", default=value) if value else value
 
-        weights = {"real_triplet_weight": 5}
+        weights = {"real_triplet_weight": 5, "similarity_weight": 3}
         if config.method != "supervised":
             weights |= {"pseudo_label_weight": 3, "balance_weight": 3}
         if config.method == "dsh-gan":
             weights |= {"triplet_weight": 5, "adversary_weight": 3, "synthetic_classification_weight": 3}
         searched = {name: around(name, getattr(start, name), factor) for name, factor in weights.items()}
         changes = {name: value for name, value in searched.items() if value != getattr(start, name)}
-        if config.method != "supervised" and objective.pseudo_label_weight:
+        taught = config.network.generates_features  # by a teacher, whose labels need no threshold
+        if config.method != "supervised" and objective.pseudo_label_weight and not taught:
             threshold = objective.threshold_for(self.splits.fewest_labels)
             choices = sorted({0.8, 0.9, 0.95, 0.98, threshold})
             chosen = hp.Choice("pseudo_label_threshold", choices, default=threshold)
@@ -78,10 +80,20 @@ class Recipe(kt.HyperModel):
         """
         config = self.config
         epochs = kwargs.pop("epochs", config.epochs) - kwargs.pop("initial_epoch", 0)  # Hyperband gives its own
-        callbacks = [dsh.callbacks.RetrievalEvaluation(self.splits, every=epochs), *kwargs.pop("callbacks", [])]
-        batches = dsh.data.triplets(self.splits, config.batch_size, config.seeds["order"], sampling=config.sampling)
+        seen = self.seen_by(model)
+        callbacks = [dsh.callbacks.RetrievalEvaluation(seen, every=epochs), *kwargs.pop("callbacks", [])]
+        batches = dsh.data.triplets(seen, config.batch_size, config.seeds["order"], sampling=config.sampling)
         history = model.fit(batches, epochs=epochs, steps_per_epoch=config.epoch_length, callbacks=callbacks, **kwargs)
         return {"val_map": history.history["val_map"][-1]}
+
+    def seen_by(self, model: dsh.DSHGAN) -> Splits:
+        """Return what a trial trains on: the splits, or the features of a frozen trunk, the same for all trials."""
+        if not model.trains_on_features:
+            return self.splits
+        if self._features is None:
+            teach = self.config.method != "supervised"
+            self._features = dsh.data.feature_splits(self.splits, model.average_encoder, teach=teach)
+        return self._features
 
 
 def tune(config: RunConfig, workdir: Path, trials: int | None = None, oracle: str = "bayesian") -> dict[str, Any]:
@@ -111,6 +123,8 @@ def tune(config: RunConfig, workdir: Path, trials: int | None = None, oracle: st
     trials = 20 if trials is None else trials
     if trials < 2:
         raise InputError(f"trials must be at least 2 (the first is the start itself), got {trials}")
+    if config.precision == "auto":
+        raise InputError("all trials compute in one precision; name it instead of precision='auto'")
     if config.strategy != "none":
         raise InputError(
             f"a trial runs on one device; leave strategy={config.strategy!r} out (KERASTUNER_TUNER_ID shares a search "

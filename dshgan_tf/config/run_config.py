@@ -48,7 +48,7 @@ class RunConfig:
         batch_size: labelled images a step, over all replicas, and as many unlabelled ones.
         sampling: of the labelled images: "uniform", each as often as any other, or "balanced", each class asked
             for as often as any other.
-        precision: Keras dtype policy.
+        precision: Keras dtype policy; "auto" measures which of float32 and mixed_bfloat16 is faster here.
         strategy: "none", or "mirrored" over all GPUs or over `logical_devices` CPU devices, of all the workers that
             the environment variable TF_CONFIG names.
         logical_devices: split the CPU into so many devices; 0 leaves it whole.
@@ -83,7 +83,7 @@ class RunConfig:
     steps_per_epoch: Count = 100
     batch_size: Count = 64
     sampling: Literal["uniform", "balanced"] = "uniform"
-    precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
+    precision: Literal["float32", "mixed_float16", "mixed_bfloat16", "auto"] = "float32"
     strategy: Literal["none", "mirrored"] = "none"
     logical_devices: DeviceCount = 0
     kept_checkpoints: Count = 2
@@ -97,6 +97,11 @@ class RunConfig:
         """Check what goes together."""
         if self.logical_devices and self.strategy != "mirrored":
             raise InputError(f"logical_devices={self.logical_devices} needs a strategy; add --strategy mirrored")
+        if self.precision == "auto" and (self.strategy != "none" or self.deterministic):
+            raise InputError(
+                "precision='auto' measures one process, and may choose otherwise the next time; with a strategy or "
+                "deterministic=True name the precision"
+            )
         if self.steps % self.epoch_length:
             raise InputError(
                 f"steps ({self.steps}) must be a multiple of steps_per_epoch ({self.steps_per_epoch}); "
