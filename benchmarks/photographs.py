@@ -87,8 +87,8 @@ def rivals(splits: Splits, taught: np.ndarray, seed: int, network: dsh.Network) 
     with_teacher = dataclasses.replace(splits, taught=taught)
     of_pixels = {"similarity_weight": 0.0, "real_triplet_weight": 0.1, "balance_weight": 1.0, "ramp": 0.3}
     return {
-        DEFAULT: lambda: trained(with_teacher, seed, network, "semi-supervised"),
-        "default and generated features": lambda: trained(with_teacher, seed, network, "dsh-gan"),
+        DEFAULT: lambda: trained(with_teacher, seed, network, "dsh-gan"),
+        "no generated features": lambda: trained(with_teacher, seed, network, "semi-supervised"),
         "labels alone": lambda: trained(splits, seed, network, "supervised"),
         "confident pseudo-labels": lambda: trained(splits, seed, network, "semi-supervised", **of_pixels),
         "ITQ of the features": lambda: itq(splits),

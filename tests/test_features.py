@@ -264,9 +264,10 @@ def test_a_trial_of_a_search_trains_on_features(trunk):
 def test_the_command_line_knows_a_frozen_trunk(trunk, tmp_path):
     arguments = ["digits", "--backbone", str(trunk), "--trained-layers", "0", "--workdir", str(tmp_path)]
     config, _ = read_config(arguments)
-    assert (config.method, config.steps, config.batch_size) == ("semi-supervised", 600, 128)
+    assert (config.method, config.steps, config.batch_size) == ("dsh-gan", 600, 128)
     config, _ = read_config([*arguments, "--steps", "700", "--method", "supervised"])
     assert (config.method, config.steps) == ("supervised", 700)
-    assert read_config([*arguments[:3], "--trained-layers", "1", "--workdir", "x"])[0].method == "dsh-gan"
+    assert read_config([*arguments, "--no-synthetic"])[0].method == "semi-supervised"
+    assert read_config([*arguments[:3], "--trained-layers", "1", "--workdir", "x"])[0].steps == 2400
     assert side_for(config.network) == 8
     assert side_for(dsh.Network()) is None and side_for(dsh.Network(backbone="MobileNetV2")) == 224
