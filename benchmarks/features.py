@@ -2,8 +2,8 @@
 
     python benchmarks/features.py --backbone lite0.keras [--images 512] [--rounds 5]
 
-Both see the same images, in turn, in batches of 64; every round starts with an empty cache. Printed are images a second,
-medians, and the ratio of the medians.
+Both see the same images, in turn, in batches of 64. Every round starts with an empty cache. Printed are the median
+images a second of both, and their ratio.
 """
 
 from __future__ import annotations

@@ -62,7 +62,8 @@ def test_a_file_gets_the_pixels_it_was_trained_on(file, splits, tmp_path):
 
 @pytest.mark.parametrize(("trained_layers", "moved"), [(None, 6), (3, 3), (0, 0)])
 def test_frozen_layers_stay_to_the_bit(file, splits, tmp_path, trained_layers, moved):
-    model = dsh.DSHGAN(8, 3, SHAPE, network=dsh.Network(backbone=str(file), trained_layers=trained_layers, width=2))
+    network = dsh.Network(backbone=str(file), trained_layers=trained_layers, width=2, generator="pixels")
+    model = dsh.DSHGAN(8, 3, SHAPE, network=network)
     model.compile()
     before = {layer.name: layer.get_weights() for layer in inner(model.encoder).layers if layer.weights}
     model.fit(dsh.data.triplets(splits, 6), steps_per_epoch=2, verbose=0)

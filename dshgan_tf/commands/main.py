@@ -22,7 +22,7 @@ SUBCOMMANDS = {
     "index": ("runs/a --images photos/ --output i", "make or update an index"),
     "search": ("i one.jpg --picture found.png", "find by image or by label"),
     "demo": ("i", "look at an index in a browser"),
-    "cache": ("list", "what is kept on disk, and its limit"),
+    "cache": ("list", "what is kept on disk"),
     "tab-completion": ("bash", "print completions for a shell"),
 }
 HELP = ("-h", "--help", "help")
