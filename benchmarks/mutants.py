@@ -27,7 +27,7 @@ TESTS_OF_FEATURES = (("tests/test_teacher.py",), ("tests/test_features.py",))
 PUBLISHED, ADDITIONS, PLAYERS = (f"losses/{name}.py" for name in ("published", "additions", "players"))
 STEP, AVERAGING, OBJECTIVE = "models/alternating_training.py", "models/averaging.py", "config/objective.py"
 BATCH, BALANCE, DIVERSITY = (f"losses/{name}.py" for name in ("batch_triplets", "balance", "diversity"))
-SIMILARITY, GENERATOR, CACHE = "losses/similarity.py", "models/generator.py", "data/feature_cache.py"
+SIMILARITY, GENERATOR = "losses/similarity.py", "models/generator.py"
 GRAPH, SPREADING = "teacher/nearest_graph.py", "teacher/label_spreading.py"
 PSEUDO, SCHEDULE, PLAYER = "losses/pseudo_labels.py", "models/warmup_linear_decay.py", "models/player.py"
 
@@ -67,7 +67,7 @@ MUTANTS = [
     (ADDITIONS, "loss(unlabeled, [everyone.real, everyone.unlabeled])", "loss(unlabeled, [everyone.real])"),
     (ADDITIONS, "return ops.mean(everyone.unlabeled.known)", "return 1 - ops.mean(everyone.unlabeled.known) / 2"),
     (ADDITIONS, "multi_label, unlabeled.known)", "multi_label)"),
-    (ADDITIONS, "images / HALF_RANGE", "images"),
+    (GENERATOR, "return images / HALF_RANGE", "return images"),
     (PLAYERS, "scale(terms, RESTS_ON_PSEUDO_LABELS, task.ramp)", "scale(terms, RESTS_ON_PSEUDO_LABELS, 1.0)"),
     (PLAYERS, "scale(terms, RESTS_ON_SYNTHETIC_IMAGES, objective.synthetic_weight)", "dict(terms)"),
     (PLAYERS, "task.ramp * additions.confident_share", "additions.confident_share"),
@@ -121,8 +121,6 @@ MUTANTS = [
     (SPREADING, "for _ in range(rounds):", "for _ in range(0):"),
     (SPREADING, "np.argsort(-probabilities[members", "np.argsort(probabilities[members"),
     (SPREADING, "[absent, present]", "[present, absent]"),
-    (CACHE, "places = missing[start", "places = missing[::-1][start"),
-    (CACHE, "count = len(self)  # what", "count = self._images.stat().st_size // DIGEST  # what"),
 ]  # fmt: skip
 FIRST_OF_FEATURES = next(place for place, mutant in enumerate(MUTANTS) if mutant[0] == SIMILARITY)
 

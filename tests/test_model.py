@@ -187,6 +187,7 @@ def test_generate_is_repeatable_and_leaves_training_noise_alone(model):
     np.testing.assert_array_equal(state, values([model.seed_generator.state])[0])
     with pytest.raises(ValueError, match="label 10 is out of range"):
         model.generate([10])
+    assert model.generator.scaled(np.float32([255.0])) == 2.0  # in units of half the range of pixels
 
 
 def test_constructor_and_fit_refuse_what_does_not_fit(digits, model):

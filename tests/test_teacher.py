@@ -103,3 +103,10 @@ def test_several_labels_are_found_one_by_one():
     known = labels.any(axis=1)  # an image without any of the labels counts as unlabelled
     found = spread_labels(digits.data, labels, multi_label=True)
     assert ((found > 0.5) == rows)[~known & rows.any(axis=1)].mean() > 0.9
+
+
+def test_normalised_features_by_hand():
+    # Signed roots (2, 0) and (0, -3); minus their mean (1, -1.5): (1, 1.5) and (-1, -1.5), of length 1.803.
+    length = (1 + 1.5**2) ** 0.5
+    expected = [[1 / length, 1.5 / length], [-1 / length, -1.5 / length]]
+    np.testing.assert_allclose(normalised_features(np.array([[4.0, 0.0], [0.0, -9.0]])), expected, rtol=1e-6)
