@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import keras
 import numpy as np
 import pytest
 from dshgan_tf.training import precision
@@ -62,6 +63,15 @@ def test_the_faster_precision_is_taken_and_the_run_is_as_if_it_had_been_named(tm
     assert auto.precision == "float32"
     for one, other in zip(auto.average_encoder.weights, named.average_encoder.weights, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_a_step_on_features_is_measured_too(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    pixels = keras.Input((8, 8, 1))
+    keras.Model(pixels, keras.layers.Flatten()(pixels)).save(tmp_path / "trunk.keras")
+    network = Network(backbone=str(tmp_path / "trunk.keras"), trained_layers=0)
+    config = dataclasses.replace(SMOKE, network=network)
+    assert precision.seconds_a_step(config, dsh.data.load("digits", labels_per_class=1)) > 0
 
 
 @pytest.mark.parametrize("also", [{"deterministic": True}, {"strategy": "mirrored", "logical_devices": 2}])

@@ -10,8 +10,9 @@ import time
 import numpy as np
 import pytest
 
+from dshgan_tf import cache
 from dshgan_tf.commands.main import main
-from dshgan_tf.data import cache, feature_cache
+from dshgan_tf.data import feature_cache
 from dshgan_tf.data.feature_cache import FeatureCache, image_digests
 
 
@@ -67,7 +68,7 @@ def test_what_was_not_used_for_the_longest_time_goes_first(capsys):
 def test_what_another_process_uses_stays():
     code = """
 import sys
-from dshgan_tf.data.cache import use_entry
+from dshgan_tf.cache import use_entry
 use_entry("features", "busy", "a trunk")
 print("ready", flush=True)
 sys.stdin.read()

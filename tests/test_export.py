@@ -205,6 +205,20 @@ def test_conversions_share_a_process_until_it_leaked_enough(tmp_path, monkeypatc
     with pytest.raises(ExportError, match=r"(?s)refused out.tflite \(float32\).*nowhere"):
         converter.run(job | {"saved_model": str(tmp_path / "nowhere")})
     converter.run(job)  # another process took over
+
+    def interrupted(line):  # by Ctrl-C, after the job was sent
+        converter._process.stdin.write(line + "\n")
+        converter._process.stdin.flush()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr(converter, "_ask", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            converter.run(job)
+    assert converter._process is None  # its late answer must not be taken for the next job's
+    (tmp_path / "out.tflite").unlink(missing_ok=True)
+    converter.run(job)
+    assert (tmp_path / "out.tflite").exists()
     converter.close()
 
 

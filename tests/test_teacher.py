@@ -94,6 +94,23 @@ def test_one_label_a_class_names_most_digits(rounds, least):
     np.testing.assert_array_equal(found[chosen], labels[chosen])
 
 
+def test_a_round_spreads_again_from_the_surest():
+    """Put together from the parts, which are tested by hand."""
+    digits = load_digits()
+    labels = np.zeros((len(digits.target), 10), np.float32)
+    chosen = [np.flatnonzero(digits.target == number)[0] for number in range(10)]
+    labels[chosen, range(10)] = 1
+    graph, even = nearest_graph(normalised_features(digits.data), 10), np.full(10, 0.1)
+    found = [one_label(spread(graph, labels), even)]
+    for _ in range(2):
+        found[-1][chosen] = labels[chosen]
+        found.append(one_label(spread(graph, surest(found[-1], labels)), even))
+        found[-1][chosen] = labels[chosen]
+    for rounds, expected in enumerate(found):
+        np.testing.assert_allclose(spread_labels(digits.data, labels, rounds=rounds), expected, atol=1e-5)
+    assert all(np.abs(found[i + 1] - found[i]).max() > 0.1 for i in range(2))
+
+
 def test_several_labels_are_found_one_by_one():
     digits = load_digits()
     rows = np.stack([digits.target % 2 == 0, digits.target > 4, digits.target < 3], axis=1)

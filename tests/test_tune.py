@@ -10,7 +10,7 @@ import time
 
 import keras
 import pytest
-from dshgan_tf.training.runner import build
+from dshgan_tf.training.build import build
 
 import dshgan_tf as dsh
 

@@ -157,9 +157,9 @@ def _rows_without_training(seen: Splits) -> dict[str, dict[str, Any]]:
     cosine = map_of_products(seen, *features_by_cosine(seen))
     rows = {"cosine, trunk, not coded": {"num_bits": None, "uses_model": True, "metrics": {"map": cosine}}}
     if not seen.unseen_names:
-        bits = [class_bits(rows, seen.multi_label) for rows in spread_over_all(seen)]
+        bits = [class_bits(part, seen.multi_label) for part in spread_over_all(seen)]
         name = f"class by label spreading ({seen.num_classes} bits)"
-        rows[name] = _row([pack(part) for part in bits], seen, seen.num_classes, uses_model=True)
+        rows[name] = _row([*map(pack, bits)], seen, seen.num_classes, uses_model=True)
     return rows
 
 

@@ -6,9 +6,12 @@ import dataclasses
 import time
 from pathlib import Path
 
+from dshgan_tf.training.build import build
+
 import dshgan_tf as dsh
 from dshgan_tf.config import RunConfig
 from dshgan_tf.data import Splits
+from dshgan_tf.data.feature_splits import seen_by
 
 CANDIDATES = ("float32", "mixed_bfloat16")
 WARM_UP, MEASURED = 3, 8  # steps
@@ -38,10 +41,8 @@ def seconds_a_step(config: RunConfig, splits: Splits) -> float:
         config: of the run, with a precision.
         splits: its data.
     """
-    from dshgan_tf.training.runner import build
-
     model = build(config, splits)
-    batches = dsh.data.triplets(splits, config.batch_size, config.seeds["order"])
+    batches = dsh.data.triplets(seen_by(model, splits), config.batch_size, config.seeds["order"])
     model.fit(batches, epochs=1, steps_per_epoch=WARM_UP, verbose=0)  # the first step is traced
     start = time.perf_counter()
     model.fit(batches, epochs=1, steps_per_epoch=MEASURED, verbose=0)

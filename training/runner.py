@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 from dshgan_tf.training.advice import advice
+from dshgan_tf.training.build import build
 from dshgan_tf.training.checkpoints import Checkpoint, load_newest
 from dshgan_tf.training.cost import describe
 from dshgan_tf.training.devices import between_processes, is_chief, prepare_devices
@@ -26,7 +27,7 @@ import dshgan_tf as dsh
 from dshgan_tf.callbacks import RetrievalEvaluation, SampleGrid, StopOnNonFinite, WatchTheGan
 from dshgan_tf.config import RunConfig
 from dshgan_tf.data import Splits
-from dshgan_tf.data.feature_splits import feature_splits
+from dshgan_tf.data.feature_splits import seen_by
 from dshgan_tf.data.splits import PARTS
 from dshgan_tf.errors import InputError
 from dshgan_tf.files import atomic_path, write_json
@@ -64,9 +65,7 @@ def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike[str], verbo
     _batches(config, splits, 0)  # refuses what does not fit, before anything is written
     with strategy.scope():
         model = load_newest(run.path("checkpoints")) or _begin(config, splits, verbose)
-    seen = splits
-    if model.trains_on_features:
-        seen = feature_splits(splits, model.average_encoder, teach=model.uses_unlabeled)
+    seen = seen_by(model, splits)
     if is_chief(strategy):
         _train(config, model, splits, seen, run, verbose)
         metrics = evaluate_model(model, splits, config.top_k, run)
@@ -195,27 +194,6 @@ def _check_claim(run: Run, config: RunConfig) -> None:
     if different:
         named = ", ".join(f"{key}: {old[key]!r} there, {new[key]!r} asked" for key in different)
         raise InputError(f"{run.workdir} holds another run ({named}); take another --workdir or delete it")
-
-
-def build(config: RunConfig, splits: Splits) -> dsh.DSHGAN:
-    """Build and compile the model of a run.
-
-    Args:
-        config: of the run.
-        splits: its data.
-    """
-    model = dsh.DSHGAN(
-        num_bits=config.num_bits,
-        num_classes=splits.num_classes,
-        image_shape=splits.image_shape,
-        method=config.method,
-        multi_label=splits.multi_label,
-        network=config.network,
-        precision=config.precision,  # not the policy now set, which keras-tuner resets before every trial
-        seed=config.seeds["noise"],
-    )
-    model.compile(objective=config.objective, optimization=config.optimization)
-    return model
 
 
 def _write_splits(run: Run, splits: Splits) -> None:

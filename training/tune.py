@@ -8,13 +8,14 @@ from typing import Any
 
 import keras
 import keras_tuner as kt
+from dshgan_tf.training.build import build
 from dshgan_tf.training.devices import prepare_devices
-from dshgan_tf.training.runner import build
 from rich.table import Table
 
 import dshgan_tf as dsh
 from dshgan_tf.config import RunConfig
 from dshgan_tf.data import Splits
+from dshgan_tf.data.feature_splits import seen_by
 from dshgan_tf.errors import InputError
 from dshgan_tf.files import write_json
 from dshgan_tf.run import load_data
@@ -34,7 +35,7 @@ class Recipe(kt.HyperModel):
     def __init__(self, config: RunConfig, splits: Splits) -> None:
         super().__init__()
         self.config, self.splits = config, splits
-        self._features: Splits | None = None
+        self._seen: Splits | None = None
 
     def config_for(self, hp: kt.HyperParameters) -> RunConfig:
         """Return the config of a trial; the defaults of all hyperparameters are the config that it starts from."""
@@ -52,7 +53,8 @@ class Recipe(kt.HyperModel):
             weights |= {"triplet_weight": 5, "adversary_weight": 3, "synthetic_classification_weight": 3}
         searched = {name: around(name, getattr(start, name), factor) for name, factor in weights.items()}
         changes = {name: value for name, value in searched.items() if value != getattr(start, name)}
-        taught = config.network.generates_features  # by a teacher, whose labels need no threshold
+        # A teacher's labels need no threshold; it labels where nothing needs pixels.
+        taught = config.network.frozen and (config.method != "dsh-gan" or config.network.generates_features)
         if config.method != "supervised" and objective.pseudo_label_weight and not taught:
             threshold = objective.threshold_for(self.splits.fewest_labels)
             choices = sorted({0.8, 0.9, 0.95, 0.98, threshold})
@@ -88,12 +90,9 @@ class Recipe(kt.HyperModel):
 
     def seen_by(self, model: dsh.DSHGAN) -> Splits:
         """Return what a trial trains on: the splits, or the features of a frozen trunk, the same for all trials."""
-        if not model.trains_on_features:
-            return self.splits
-        if self._features is None:
-            teach = self.config.method != "supervised"
-            self._features = dsh.data.feature_splits(self.splits, model.average_encoder, teach=teach)
-        return self._features
+        if self._seen is None:
+            self._seen = seen_by(model, self.splits)
+        return self._seen
 
 
 def tune(config: RunConfig, workdir: Path, trials: int | None = None, oracle: str = "bayesian") -> dict[str, Any]:

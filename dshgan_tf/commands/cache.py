@@ -8,6 +8,7 @@ from typing import Literal
 
 from tyro.conf import Positional
 
+from dshgan_tf import cache as kept
 from dshgan_tf.commands import terminal
 from dshgan_tf.errors import InputError
 
@@ -20,8 +21,6 @@ def cache(action: Positional[Literal["list", "clear", "limit"]] = "list", size: 
             removes what was not used for the longest time.
         size: Of the limit, such as 20GB or 500MB.
     """
-    from dshgan_tf.data import cache as kept
-
     if (size is None) != (action != "limit"):
         raise InputError("dshgan cache limit takes a size, such as 20GB; list and clear take none")
     console = terminal.output()
@@ -32,7 +31,7 @@ def cache(action: Positional[Literal["list", "clear", "limit"]] = "list", size: 
         for entry in kept.entries():
             gone = kept.remove(entry)
             console.print(f"{entry.kind} of {entry.about}: {'removed' if gone else 'in use, kept'}", markup=False)
-    _show(kept)
+    _show()
 
 
 def _bytes(size: str) -> int:
@@ -44,7 +43,7 @@ def _bytes(size: str) -> int:
         raise InputError(f"a size is a number with a unit, such as 20GB or 500MB, got {size!r}") from error
 
 
-def _show(kept: object) -> None:
+def _show() -> None:
     from rich.table import Table
 
     entries = kept.entries()

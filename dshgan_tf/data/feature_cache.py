@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dshgan_tf.data.cache import keep_to_limit, use_entry
+from dshgan_tf.cache import keep_to_limit, use_entry
 
 if TYPE_CHECKING:
     from dshgan_tf.models.hash_encoder import HashEncoder
@@ -40,9 +40,8 @@ def trunk_features(encoder: HashEncoder, images: Any, what: str = "") -> np.ndar
     Returns:
         (N, F) float32, in memory.
     """
-    about = (
-        f"{encoder.network.weights or encoder.network.backbone}, {encoder.image_shape[0]} x {encoder.image_shape[1]}"
-    )
+    (height, width, _), network = encoder.image_shape, encoder.network
+    about = f"{network.weights or network.backbone}, {height} x {width}"
     cache = FeatureCache(use_entry("features", trunk_checksum(encoder), about), encoder.num_features)
     starts = range(0, len(images), BATCH)
     digests = np.concatenate([image_digests(images[:0]), *(image_digests(images[s : s + BATCH]) for s in starts)])

@@ -12,6 +12,7 @@ from dshgan_tf.data.splits import PARTS, Part, Splits
 from dshgan_tf.teacher.label_spreading import spread_labels
 
 if TYPE_CHECKING:
+    from dshgan_tf.models.dshgan import DSHGAN
     from dshgan_tf.models.hash_encoder import HashEncoder
 
 
@@ -38,6 +39,18 @@ def feature_splits(splits: Splits, encoder: HashEncoder, teach: bool = True) -> 
         features = np.concatenate([parts["labeled"].images, parts["unlabeled"].images])
         taught = spread_labels(features, np.concatenate([known, unknown]), splits.multi_label)[len(known) :]
     return dataclasses.replace(splits, **parts, taught=taught)
+
+
+def seen_by(model: DSHGAN, splits: Splits) -> Splits:
+    """Return what a model trains on: the splits, or the features of its frozen trunk with a teacher's labels.
+
+    Args:
+        model: that will train.
+        splits: of pixels.
+    """
+    if not model.trains_on_features:
+        return splits
+    return feature_splits(splits, model.average_encoder, teach=model.uses_unlabeled)
 
 
 def _with_features(part: Part, ids: np.ndarray, features: np.ndarray, encoder: HashEncoder, name: str) -> Part:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dshgan_tf.data.cache import keep_to_limit, use_entry
+from dshgan_tf.cache import keep_to_limit, use_entry
 from dshgan_tf.data.listing import Listing
 from dshgan_tf.errors import InputError
 from dshgan_tf.files import atomic_path, write_json

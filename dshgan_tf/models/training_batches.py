@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from dshgan_tf.data.feature_splits import feature_splits
+from dshgan_tf.data.feature_splits import seen_by
 from dshgan_tf.data.splits_to_train import splits_to_train
 from dshgan_tf.data.triplets import triplets
 from dshgan_tf.errors import InputError
@@ -38,8 +38,8 @@ def as_batches(x: Any, y: Any, batch_size: int | None, model: keras.Model) -> tf
             f"got {type(x).__name__} alone"
         )
     splits = splits_to_train(x, y, model.num_classes, model.multi_label)
-    if model.trains_on_features and splits.image_shape == model.image_shape:
-        splits = feature_splits(splits, model.average_encoder, teach=model.uses_unlabeled)
+    if splits.image_shape == model.image_shape:  # others are refused by `check_batches`
+        splits = seen_by(model, splits)
     at_most = len(splits.labeled) + len(splits.unlabeled)
     return triplets(splits, min(64, at_most) if batch_size is None else batch_size)
 

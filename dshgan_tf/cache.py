@@ -58,6 +58,8 @@ def use_entry(kind: str, name: str, about: str) -> Path:
     """
     folder = cache_folder() / kind / name
     while not _lies_there(_locks.get(folder), folder):  # another process may remove it before the lock is ours
+        if folder in _locks:
+            os.close(_locks.pop(folder))
         folder.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileNotFoundError):
             lock = os.open(folder / IN_USE, os.O_RDWR | os.O_CREAT)
@@ -83,13 +85,17 @@ def entries() -> list[Entry]:
     for kind in KINDS:
         for lock in (cache_folder() / kind).glob(f"*/{IN_USE}"):
             folder = lock.parent
-            try:
-                about = json.loads((folder / ABOUT).read_text())["about"]
-            except (OSError, ValueError, KeyError):  # its process was killed right at the start
-                about = "?"
-            size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-            found.append(Entry(folder, kind, about, size, lock.stat().st_mtime))
+            with contextlib.suppress(FileNotFoundError):  # another process removes it meanwhile
+                size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+                found.append(Entry(folder, kind, _about(folder), size, lock.stat().st_mtime))
     return sorted(found, key=lambda entry: -entry.used)
+
+
+def _about(folder: Path) -> str:
+    try:
+        return json.loads((folder / ABOUT).read_text())["about"]
+    except (OSError, ValueError, KeyError):  # its process was killed right at the start
+        return "?"
 
 
 def remove(entry: Entry) -> bool:
