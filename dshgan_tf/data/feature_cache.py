@@ -75,11 +75,18 @@ def _compute(
 def trunk_checksum(encoder: HashEncoder) -> str:
     """Return the checksum of a trunk: of its layers, its weights and the size of its images."""
     trunk = encoder.trunk_features()
-    layers = [[type(layer).__name__, layer.get_config()] for layer in trunk.layers]
+    layers = [[type(layer).__name__, _as_computed(layer.get_config())] for layer in trunk.layers]
     digest = hashlib.sha256(json.dumps([layers, encoder.image_shape], sort_keys=True, default=str).encode())
     for weight in trunk.get_weights():
         digest.update(np.ascontiguousarray(weight).tobytes())
     return digest.hexdigest()[:32]
+
+
+def _as_computed(config: Any) -> Any:
+    """Return a layer's config without what bears on training alone: encoder and averaged encoder share features."""
+    if isinstance(config, dict):
+        return {key: _as_computed(value) for key, value in config.items() if key != "trainable"}
+    return [_as_computed(value) for value in config] if isinstance(config, list | tuple) else config
 
 
 def image_digests(images: Any) -> np.ndarray:
