@@ -54,13 +54,20 @@ def features_of(data: str, network: dsh.Network, images: int | None) -> tuple[np
     return trunk_features(encoder, pixels, data), source.labels[chosen], len(source.class_names)
 
 
-def trained(splits: Splits, seed: int, network: dsh.Network, method: str, **objective: Any) -> float:
-    """Train on features as `dshgan train` does, and return MAP."""
+def learned(splits: Splits, seed: int, network: dsh.Network, method: str, **objective: Any) -> dsh.DSHGAN:
+    """Train on features as `dshgan train` does."""
     keras.utils.set_random_seed(seed)
     side = side_for(network)
-    model = dsh.DSHGAN(BITS, splits.num_classes, (side, side, 3), method=method, network=network)
+    shape = (side, side, 3)
+    model = dsh.DSHGAN(BITS, splits.num_classes, shape, method, splits.multi_label, network)
     model.compile(objective=dsh.Objective(**objective))
     model.fit(dsh.data.triplets(splits, BATCH, seed), epochs=1, steps_per_epoch=STEPS, verbose=0)
+    return model
+
+
+def trained(splits: Splits, seed: int, network: dsh.Network, method: str, **objective: Any) -> float:
+    """Train on features, and return MAP."""
+    model = learned(splits, seed, network, method, **objective)
     return ranked(splits, *(model.encode(part.images) for part in (splits.query, splits.database)), BITS)
 
 
