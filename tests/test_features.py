@@ -8,7 +8,9 @@ import keras_tuner as kt
 import numpy as np
 import pytest
 import tensorflow as tf
+from dshgan_tf.training.advice import advice
 from dshgan_tf.training.baselines import evaluate_baselines
+from dshgan_tf.training.build import build
 from dshgan_tf.training.runner import train_and_evaluate
 from dshgan_tf.training.tune import Recipe
 
@@ -60,9 +62,11 @@ def test_similarity_by_hand():
     labels, other_labels = np.array([[0.5, 0.5], [1.0, 0.0]]), np.array([[1.0, 0.0]])
     # Labels in common with probability 0.5 and 1: (1 - 0.5)^2 and (0 - 1)^2.
     np.testing.assert_allclose(similarity_loss(codes, labels, other, other_labels), [0.25, 1.0])
-    # Two labels in common count as one: (1 - 1)^2.
+    # Where an image may have several labels: 1 - exp(-0.5) = 0.3935 and 1 - exp(-1) = 0.6321; two of them 0.8647.
+    found = similarity_loss(codes, labels, other, other_labels, multi_label=True)
+    np.testing.assert_allclose(found, [0.6065**2, 0.6321**2], rtol=1e-3)
     both = np.array([[1.0, 1.0]])
-    np.testing.assert_allclose(similarity_loss(other, both, other, both), [0.0])
+    np.testing.assert_allclose(similarity_loss(other, both, other, both, multi_label=True), [0.1353**2], rtol=1e-3)
 
 
 def test_taught_labels_by_hand():
@@ -133,6 +137,28 @@ def test_what_trains_on_features_encodes_pixels(trunk, splits):
         mean, np.concatenate([seen.labeled.images, seen.unlabeled.images]).mean(axis=0), rtol=1e-4
     )
     assert (variance > 0).any()
+
+
+def test_several_labels_on_a_frozen_trunk(trunk):
+    digits = dsh.data.load("digits", labels_per_class=20, seed=50).database
+    rows = np.stack([digits.labels % 2 == 0, digits.labels > 4, digits.labels < 3], axis=1).astype(np.uint8)
+    some = rows.any(axis=1)  # 3 has none of the labels
+    splits = dsh.data.from_arrays(digits.images[some], rows[some], labels_per_class=20, queries_per_class=20)
+    config = RunConfig(num_bits=24, network=dsh.Network(backbone=str(trunk), trained_layers=0))
+    model = build(config, splits)
+    assert model.generator is None and model.objective.graded_margin and model.objective.real_triplet_weight == 0.1
+    assert advice(config, splits)[0].startswith("images have several labels: nothing is generated")
+    assert build(dataclasses.replace(config, method="dsh-gan"), splits).generator.makes_features
+    seen = feature_splits(splits, model.average_encoder)
+    found = {}
+    for name, parts in (("labels alone", dataclasses.replace(seen, taught=None)), ("teacher", seen)):
+        method = "supervised" if name == "labels alone" else None
+        keras.utils.set_random_seed(1)
+        model = build(dataclasses.replace(config, method=method), splits)
+        model.fit(dsh.data.triplets(parts, 64, seed=0), epochs=1, steps_per_epoch=200, verbose=0)
+        codes = [model.encode(part.images) for part in (parts.query, parts.database)]
+        found[name] = dsh.retrieval.evaluate(codes[0], parts.query.labels, codes[1], parts.database.labels, 24)
+    assert found["teacher"]["map"] > found["labels alone"]["map"] + 0.01 > 0.7
 
 
 def test_a_generator_of_features_learns_the_classes(trunk, splits, tmp_path):
@@ -265,7 +291,8 @@ def test_a_trial_of_a_search_trains_on_features(trunk):
 def test_the_command_line_knows_a_frozen_trunk(trunk, tmp_path):
     arguments = ["digits", "--backbone", str(trunk), "--trained-layers", "0", "--workdir", str(tmp_path)]
     config, _ = read_config(arguments)
-    assert (config.method, config.steps, config.batch_size) == ("dsh-gan", 600, 128)
+    assert (config.method, config.steps, config.batch_size) == (None, 600, 128)
+    assert (config.method_for(multi_label=False), config.method_for(multi_label=True)) == ("dsh-gan", "semi-supervised")
     config, _ = read_config([*arguments, "--steps", "700", "--method", "supervised"])
     assert (config.method, config.steps) == ("supervised", 700)
     assert read_config([*arguments, "--no-synthetic"])[0].method == "semi-supervised"

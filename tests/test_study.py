@@ -26,7 +26,7 @@ def test_the_rivals_of_a_budget_share_all_but_the_method():
     default, rival, baseline = (
         read_config([*rows[f"{method}_50"], "--workdir", "run"])[0] for method in ("default", "no_synthetic", "no_gan")
     )
-    assert [config.method for config in (default, rival, baseline)] == ["dsh-gan", "semi-supervised", "supervised"]
+    assert [config.method for config in (default, rival, baseline)] == [None, "semi-supervised", "supervised"]
     for field in ("labels_per_class", "steps", "batch_size", "precision", "network", "optimization"):
         assert getattr(default, field) == getattr(rival, field) == getattr(baseline, field)
     assert default.labels_per_class == 50 and default.steps == 1000

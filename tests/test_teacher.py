@@ -7,8 +7,11 @@ from sklearn.datasets import load_digits
 from sklearn.semi_supervised import LabelSpreading
 
 from dshgan_tf.teacher import nearest_graph as graphs
-from dshgan_tf.teacher.label_spreading import REST, one_label, several_labels, spread, spread_labels, surest
+from dshgan_tf.teacher import several_labels
+from dshgan_tf.teacher.label_spreading import REST, one_label, spread, spread_labels, surest
 from dshgan_tf.teacher.nearest_graph import nearest_graph, normalised_features
+from dshgan_tf.teacher.several_labels import classified, presence, teach_several_labels
+from dshgan_tf.teacher.label_probabilities import label_probabilities
 
 
 def random_features(count, size, seed=0):
@@ -32,8 +35,8 @@ def test_class_mass_by_hand():
 def test_several_labels_by_hand():
     # A label that half of the images have: presence 2 of 4 in all, absence 1 of 2 in all, so p = .25 / (.25 + .25).
     present, absent = np.array([[2.0], [2.0]]), np.array([[1.0], [1.0]])
-    np.testing.assert_allclose(several_labels(present, absent, np.array([0.5])), [[0.5], [0.5]], rtol=1e-5)
-    np.testing.assert_allclose(several_labels(present, absent, np.array([0.2])), [[0.2], [0.2]], rtol=1e-5)
+    np.testing.assert_allclose(presence(present, absent, np.array([0.5])), [[0.5], [0.5]], rtol=1e-5)
+    np.testing.assert_allclose(presence(present, absent, np.array([0.2])), [[0.2], [0.2]], rtol=1e-5)
 
 
 def test_the_surest_of_each_class_by_hand():
@@ -118,8 +121,44 @@ def test_several_labels_are_found_one_by_one():
     known = np.random.default_rng(0).choice(len(rows), 200, replace=False)
     labels[known] = rows[known]
     known = labels.any(axis=1)  # an image without any of the labels counts as unlabelled
-    found = spread_labels(digits.data, labels, multi_label=True)
+    found = teach_several_labels(digits.data, labels)
     assert ((found > 0.5) == rows)[~known & rows.any(axis=1)].mean() > 0.9
+    np.testing.assert_array_equal(found[known], labels[known])
+    np.testing.assert_array_equal(label_probabilities(digits.data, labels, multi_label=True), found)
+
+
+def test_the_teacher_of_several_labels_is_the_mean_of_two():
+    """Put together from the parts; a label that nobody has stays unlikely."""
+    digits = load_digits()
+    labels = np.zeros((len(digits.target), 3), np.float32)
+    labels[:300] = np.stack([digits.target % 2 == 0, digits.target > 4, digits.target > 9], axis=1)[:300]
+    known = labels.any(axis=1)
+    rows = normalised_features(digits.data)
+    graph, rest = nearest_graph(rows, 10), several_labels.REST
+    absent = (1 - labels) * known[:, None]
+    frequency = np.maximum(labels[known].mean(axis=0), 1e-6)
+    spreading = presence(spread(graph, labels, rest), spread(graph, absent, rest), frequency)
+    linear = classified(rows, rows[known], labels[known])
+    found = teach_several_labels(digits.data, labels)
+    np.testing.assert_allclose(found[~known], (spreading + linear)[~known] / 2, atol=1e-6)
+    assert found[:, 2].max() < 1e-3
+
+
+def test_labels_far_away_spread_less_with_a_smaller_rest():
+    # A chain of three, S = [[0, a, 0], [a, 0, a], [0, a, 0]] with a = 1 / sqrt(2): F = (1 - r) (I - r S)^-1 Y.
+    a = 0.5**0.5
+    chain = np.array([[0, a, 0], [a, 0, a], [0, a, 0]])
+    labels = np.array([[1.0], [0.0], [0.0]])
+    found = spread(scipy.sparse.csr_matrix(chain.astype(np.float32)), labels, 0.5)
+    np.testing.assert_allclose(found, 0.5 * np.linalg.inv(np.eye(3) - 0.5 * chain) @ labels, rtol=1e-4)
+
+
+def test_a_label_is_classified_by_its_own_side():
+    rows = normalised_features(np.array([[4.0, 0, 1], [5, 0, 0], [0, 4, 0], [0, 5, 1], [6, 0, 0], [0, 6, 0]]))
+    labels = np.array([[1, 0], [1, 0], [0, 0], [0, 0]])
+    found = classified(rows, rows[:4], labels)
+    assert found[4, 0] > 0.9 > 0.1 > found[5, 0]
+    np.testing.assert_array_equal(found[:, 1], 0)
 
 
 def test_normalised_features_by_hand():

@@ -24,6 +24,11 @@ def advice(config: RunConfig, splits: Splits) -> list[str]:
             "of photographs a pretrained backbone makes better codes, in less time: "
             "--backbone FILE.keras --trained-layers 0, or --backbone MobileNetV2 --weights imagenet --trained-layers 0"
         )
+    if config.method is None and config.method_for(splits.multi_label) != "dsh-gan":
+        lines.append(
+            "images have several labels: nothing is generated, since generated features added nothing there; "
+            "--method dsh-gan trains a generator"
+        )
     if config.precision == "mixed_bfloat16" and emulates_16_bits():
         lines.append(
             "this CPU has no AVX-512, so mixed_bfloat16 is likely to be slower than float32; --precision auto measures"

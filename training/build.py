@@ -18,7 +18,7 @@ def build(config: RunConfig, splits: Splits) -> dsh.DSHGAN:
         num_bits=config.num_bits,
         num_classes=splits.num_classes,
         image_shape=splits.image_shape,
-        method=config.method,
+        method=config.method_for(splits.multi_label),
         multi_label=splits.multi_label,
         network=config.network,
         precision=config.precision,  # not the policy now set, which keras-tuner resets before every trial

@@ -141,7 +141,7 @@ def departures(config: RunConfig) -> list[str]:
     own = _settings(config, "network", "optimization")
     # The paper's encoder has a rate of its own, which `variant_of` leaves to the method.
     names = ["encoder_learning_rate"] if is_paper else []
-    if config.method == "dsh-gan":
+    if config.method in (None, "dsh-gan"):
         names += ["adversary", "generator_learning_rate"]
     return [f"{name} {own[name]}" for name in names if own[name] != usual[name]]
 

@@ -11,6 +11,7 @@ FROZEN = {"steps": 600, "steps_per_epoch": 100, "batch_size": 128}
 
 # The published method: its objective, its adversary, and the learning rates that were best for it on digits.
 PUBLISHED = {
+    "method": "dsh-gan",
     "objective": Objective.paper(),
     "network": Network(adversary="own"),
     "optimization": Optimization(encoder_learning_rate=1e-3, generator_learning_rate=2e-4),

@@ -216,7 +216,7 @@ def _results(config: RunConfig, splits: Splits, metrics: dict[str, Any], metrics
         "seeds": config.seeds,
         "num_bits": config.num_bits,
         "labels_per_class": _labels_per_class(config, splits),
-        "method": config.method,
+        "method": config.method_for(splits.multi_label),
         "gan": config.method != "supervised",
         "unlabeled": config.unlabeled,
         "objective": dataclasses.asdict(config.objective),

@@ -41,27 +41,28 @@ class Recipe(kt.HyperModel):
         """Return the config of a trial; the defaults of all hyperparameters are the config that it starts from."""
         config, objective = self.config, self.config.objective
         start = objective.resolve(config.num_bits, self.splits.multi_label, config.network.frozen)
+        method = config.method_for(self.splits.multi_label)
 
         def around(name: str, value: float, factor: float) -> float:
             """A factor more or less, on a logarithmic scale; what is off stays off."""
             return hp.Float(name, value / factor, value * factor, sampling="log", default=value) if value else value
 
         weights = {"real_triplet_weight": 5, "similarity_weight": 3}
-        if config.method != "supervised":
+        if method != "supervised":
             weights |= {"pseudo_label_weight": 3, "balance_weight": 3}
-        if config.method == "dsh-gan":
+        if method == "dsh-gan":
             weights |= {"triplet_weight": 5, "adversary_weight": 3, "synthetic_classification_weight": 3}
         searched = {name: around(name, getattr(start, name), factor) for name, factor in weights.items()}
         changes = {name: value for name, value in searched.items() if value != getattr(start, name)}
         # A teacher's labels need no threshold; it labels where nothing needs pixels.
-        taught = config.network.frozen and (config.method != "dsh-gan" or config.network.generates_features)
-        if config.method != "supervised" and objective.pseudo_label_weight and not taught:
+        taught = config.network.frozen and (method != "dsh-gan" or config.network.generates_features)
+        if method != "supervised" and objective.pseudo_label_weight and not taught:
             threshold = objective.threshold_for(self.splits.fewest_labels)
             choices = sorted({0.8, 0.9, 0.95, 0.98, threshold})
             chosen = hp.Choice("pseudo_label_threshold", choices, default=threshold)
             changes["pseudo_label_threshold"] = objective.pseudo_label_threshold if chosen == threshold else chosen
         optimization = config.optimization
-        names = ["encoder_learning_rate"] + ["generator_learning_rate"] * (config.method == "dsh-gan")
+        names = ["encoder_learning_rate"] + ["generator_learning_rate"] * (method == "dsh-gan")
         rates = {name: around(name, getattr(optimization, name), 4) for name in names}
         return dataclasses.replace(
             config,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
 
@@ -23,7 +23,8 @@ class Objective:
     Args:
         generator_loss: "saturating" (the paper's: minimise log(1 - P(real))) or "non_saturating" (-log P(real)).
         margin: triplet margin in squared Hamming distance; None means a quarter of the number of bits.
-        graded_margin: margin of the triplets mined among real images times the share of labels in common.
+        graded_margin: margin of the triplets mined among real images times the share of labels in common; None for True
+            where images have several labels and the trunk is frozen.
         triplet_weight: weight of the real-synthetic triplet loss.
         adversary_weight: weight of the adversary loss.
         classification_weight: weight of the classification loss on real labelled images.
@@ -33,7 +34,7 @@ class Objective:
             labels (a generator that has seen few of the many sets of labels teaches little, and slows down what the
             real images teach), and for 0.1 on the features of a frozen trunk (there the teacher knows more).
         real_triplet_weight: weight of the triplets mined among the real images of a batch; None for 0.1, and for 0 on
-            the features of a frozen trunk.
+            the features of a frozen trunk where images have one label.
         similarity_weight: weight of the similarity loss, by which relaxed codes become as alike as their labels; None
             for 0, and for 5 on the features of a frozen trunk.
         pseudo_label_weight: weight of the cross-entropy of confident predictions on unlabelled images; 0 takes their
@@ -67,7 +68,7 @@ class Objective:
 
     generator_loss: Literal["saturating", "non_saturating"] = "non_saturating"
     margin: Rate | None = None
-    graded_margin: bool = False
+    graded_margin: bool | None = None
     triplet_weight: Weight = 0.1
     adversary_weight: Weight = 1.0
     classification_weight: Weight = 1.0
@@ -106,6 +107,7 @@ class Objective:
             triplet_weight=1.0,
             synthetic_classification_weight=1.0,
             synthetic_weight=1.0,
+            graded_margin=False,
             real_triplet_weight=0.0,
             similarity_weight=0.0,
             pseudo_label_weight=0.0,
@@ -139,7 +141,7 @@ class Objective:
             frozen: whether the trunk is a pretrained one that does not train.
         """
 
-        def given(value: float | None, otherwise: float) -> float:
+        def given(value: Any, otherwise: Any) -> Any:
             return otherwise if value is None else value
 
         return dataclasses.replace(
@@ -147,7 +149,8 @@ class Objective:
             margin=given(self.margin, num_bits / 4),
             synthetic_weight=given(self.synthetic_weight, 0.1 if multi_label or frozen else 1.0),
             bit_balance_weight=given(self.bit_balance_weight, 1.0 if multi_label else 0.0),
-            real_triplet_weight=given(self.real_triplet_weight, 0.0 if frozen else 0.1),
+            graded_margin=given(self.graded_margin, multi_label and frozen),
+            real_triplet_weight=given(self.real_triplet_weight, 0.0 if frozen and not multi_label else 0.1),
             similarity_weight=given(self.similarity_weight, 5.0 if frozen else 0.0),
             balance_weight=given(self.balance_weight, 0.0 if frozen else 1.0),
             ramp=given(self.ramp, 0.0 if frozen else 0.3),

@@ -41,7 +41,9 @@ class RunConfig:
         weights_seed: of the first weights.
         noise_seed: of the generator's noise and of the augmentation.
         method: "dsh-gan"; "semi-supervised" leaves out generator and adversary and keeps every other use of unlabelled
-            images; "supervised" trains the same encoder on the same labelled batches, and on nothing else.
+            images; "supervised" trains the same encoder on the same labelled batches, and on nothing else. None for
+            "dsh-gan", and for "semi-supervised" where images have several labels and the trunk is frozen: generated
+            features add nothing there (docs/results/photographs.md).
         unlabeled: False takes the unlabelled images from training, where labelled ones stand for them: an ablation.
         steps: training steps in all.
         steps_per_epoch: steps between two checkpoints, lines of metrics and validations.
@@ -77,7 +79,7 @@ class RunConfig:
     order_seed: Seed | None = None
     weights_seed: Seed | None = None
     noise_seed: Seed | None = None
-    method: Method = "dsh-gan"
+    method: Method | None = None
     unlabeled: bool = True
     steps: Count = 2400
     steps_per_epoch: Count = 100
@@ -124,6 +126,16 @@ class RunConfig:
     def epochs(self) -> int:
         """Number of epochs."""
         return self.steps // self.epoch_length
+
+    def method_for(self, multi_label: bool) -> Method:
+        """Return the method: the one that is named, or else the one that suits the data.
+
+        Args:
+            multi_label: whether an image may have several labels.
+        """
+        if self.method is not None:
+            return self.method
+        return "semi-supervised" if multi_label and self.network.frozen else "dsh-gan"
 
     def save(self, path: str | Path) -> None:
         """Write the config as JSON."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from dshgan_tf.data.feature_cache import trunk_features
 from dshgan_tf.data.splits import PARTS, Part, Splits
-from dshgan_tf.teacher.label_spreading import spread_labels
+from dshgan_tf.teacher.label_probabilities import label_probabilities
 
 if TYPE_CHECKING:
     from dshgan_tf.models.dshgan import DSHGAN
@@ -37,7 +37,7 @@ def feature_splits(splits: Splits, encoder: HashEncoder, teach: bool = True) -> 
         known = splits.multi_hot(splits.labeled.labels)
         unknown = np.zeros((len(splits.unlabeled), splits.num_classes), np.float32)
         features = np.concatenate([parts["labeled"].images, parts["unlabeled"].images])
-        taught = spread_labels(features, np.concatenate([known, unknown]), splits.multi_label)[len(known) :]
+        taught = label_probabilities(features, np.concatenate([known, unknown]), splits.multi_label)[len(known) :]
     return dataclasses.replace(splits, **parts, taught=taught)
 
 

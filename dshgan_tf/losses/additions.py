@@ -82,13 +82,14 @@ def mined_triplets(batch: Batch, everyone: Batch, objective: Objective) -> dict[
     return terms
 
 
-def similarity(batch: Batch, everyone: Batch, objective: Objective) -> dict[str, Term]:
+def similarity(batch: Batch, everyone: Batch, objective: Objective, multi_label: bool) -> dict[str, Term]:
     """Relaxed codes as alike as their labels, among the labelled and the taught images.
 
     Args:
         batch: the images of this replica.
         everyone: those of all replicas.
         objective: the weights, resolved.
+        multi_label: whether an image may have several labels.
 
     Returns:
         Name -> term.
@@ -101,7 +102,8 @@ def similarity(batch: Batch, everyone: Batch, objective: Objective) -> dict[str,
         codes = ops.concatenate([kind.relaxed_codes for kind in kinds])
         return codes, ops.concatenate([kind.labels * kind.known for kind in kinds])
 
-    return {"similarity_loss": Term(objective.similarity_weight, similarity_loss(*rows(batch), *rows(everyone)))}
+    values = similarity_loss(*rows(batch), *rows(everyone), multi_label)
+    return {"similarity_loss": Term(objective.similarity_weight, values)}
 
 
 def pseudo_label_terms(

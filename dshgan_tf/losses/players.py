@@ -44,7 +44,7 @@ def encoder_terms(batch: Batch, task: Task) -> dict[str, Term]:
     terms = {
         **published.encoder_terms(batch, objective, multi_label),
         **additions.mined_triplets(batch, everyone, objective),
-        **additions.similarity(batch, everyone, objective),
+        **additions.similarity(batch, everyone, objective, multi_label),
         **additions.pseudo_label_terms(batch, everyone, objective, multi_label, task.label_frequency),
         **additions.bit_balance(everyone, objective),
     }

@@ -12,12 +12,13 @@ TOLERANCE, MOST_STEPS = 1e-5, 1000  # of the conjugate gradients
 ROUNDS, SHARE = 4, 0.8  # how often the surest images of each class become labelled, and which share of them
 
 
-def spread(graph: scipy.sparse.spmatrix, labels: np.ndarray) -> np.ndarray:
+def spread(graph: scipy.sparse.spmatrix, labels: np.ndarray, rest: float = REST) -> np.ndarray:
     """Let labels flow along a graph until nothing changes: F = (1 - alpha) (I - alpha S)^-1 Y.
 
     Args:
         graph: (N, N), from ``nearest_graph``.
         labels: (N, L) float, rows of zeros where nothing is known.
+        rest: alpha in [0, 1), how much an image takes from its neighbours.
 
     Returns:
         (N, L) float32, at least 0.
@@ -28,9 +29,9 @@ def spread(graph: scipy.sparse.spmatrix, labels: np.ndarray) -> np.ndarray:
     from scipy.sparse.linalg import cg
 
     count = graph.shape[0]
-    system = scipy.sparse.identity(count, format="csr", dtype=np.float32) - REST * graph
+    system = scipy.sparse.identity(count, format="csr", dtype=np.float32) - rest * graph
     columns = [cg(system, column, rtol=TOLERANCE, maxiter=MOST_STEPS)[0] for column in labels.T.astype(np.float32)]
-    return (1 - REST) * np.maximum(np.stack(columns, axis=1), 0)
+    return (1 - rest) * np.maximum(np.stack(columns, axis=1), 0)
 
 
 def one_label(mass: np.ndarray, frequency: np.ndarray) -> np.ndarray:
@@ -53,34 +54,17 @@ def one_label(mass: np.ndarray, frequency: np.ndarray) -> np.ndarray:
     return (balanced / balanced.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def several_labels(present: np.ndarray, absent: np.ndarray, frequency: np.ndarray) -> np.ndarray:
-    """Turn what flowed to each image into the probability of each of its labels, one by one.
-
-    Args:
-        present: (N, L) float, spread from the images that have the label.
-        absent: (N, L) float, spread from those that have not.
-        frequency: (L,) float in (0, 1), share of images with the label.
-
-    Returns:
-        (N, L) float32 in [0, 1].
-    """
-    pairs = np.stack([absent, present], axis=-1)
-    shares = np.stack([1 - frequency, frequency], axis=-1)
-    return np.stack([one_label(pairs[:, i], shares[i])[:, 1] for i in range(pairs.shape[1])], axis=1)
-
-
 def spread_labels(
-    features: np.ndarray, labels: np.ndarray, multi_label: bool = False, neighbours: int = 10, rounds: int = ROUNDS
+    features: np.ndarray, labels: np.ndarray, neighbours: int = 10, rounds: int = ROUNDS
 ) -> np.ndarray:
-    """Tell how probable each label is for every image, from the few whose labels are known.
+    """Tell how probable each class is for every image, from the few whose class is known.
 
     Labels are spread once. Then the surest share of each class counts as labelled, and the labels are spread again,
     ``rounds`` times. So one unlucky labelled image no longer speaks for its class alone.
 
     Args:
         features: (N, F) float, of labelled and unlabelled images.
-        labels: (N, L) multi-hot; rows of zeros are unlabelled.
-        multi_label: whether an image may have several labels; they are then spread once, each against its absence.
+        labels: (N, L) one-hot; rows of zeros are unlabelled.
         neighbours: of each image in the graph, at least 1.
         rounds: how often it is spread again, at least 0.
 
@@ -90,16 +74,11 @@ def spread_labels(
     graph = nearest_graph(normalised_features(features), neighbours)
     labels = labels.astype(np.float32)
     known = labels.any(axis=1)
-    frequency = np.clip(labels[known].mean(axis=0), 1e-6, 1)
-    if multi_label:
-        absent = np.where(known[:, None], 1 - labels, 0)
-        probabilities = several_labels(spread(graph, labels), spread(graph, absent), np.minimum(frequency, 1 - 1e-6))
-    else:
-        frequency = frequency / frequency.sum()
-        probabilities = one_label(spread(graph, labels), frequency)
-        for _ in range(rounds):
-            probabilities[known] = labels[known]
-            probabilities = one_label(spread(graph, surest(probabilities, labels)), frequency)
+    frequency = labels[known].mean(axis=0)
+    probabilities = one_label(spread(graph, labels), frequency)
+    for _ in range(rounds):
+        probabilities[known] = labels[known]
+        probabilities = one_label(spread(graph, surest(probabilities, labels)), frequency)
     probabilities[known] = labels[known]
     return probabilities
 

@@ -1,0 +1,22 @@
+"""What is known of unlabelled images before an encoder has learnt."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dshgan_tf.teacher.label_spreading import spread_labels
+from dshgan_tf.teacher.several_labels import teach_several_labels
+
+
+def label_probabilities(features: np.ndarray, labels: np.ndarray, multi_label: bool) -> np.ndarray:
+    """Tell how probable each label is for every image, from the few whose labels are known.
+
+    Args:
+        features: (N, F) float, of labelled and unlabelled images.
+        labels: (N, L) multi-hot; rows of zeros are unlabelled.
+        multi_label: whether an image may have several labels.
+
+    Returns:
+        (N, L) float32 probabilities; labelled images have their own labels.
+    """
+    return teach_several_labels(features, labels) if multi_label else spread_labels(features, labels)
