@@ -29,6 +29,7 @@ STEP, AVERAGING, OBJECTIVE = "models/alternating_training.py", "models/averaging
 BATCH, BALANCE, DIVERSITY = (f"losses/{name}.py" for name in ("batch_triplets", "balance", "diversity"))
 SIMILARITY, GENERATOR = "losses/similarity.py", "models/generator.py"
 GRAPH, SPREADING = "teacher/nearest_graph.py", "teacher/label_spreading.py"
+SEVERAL = "teacher/several_labels.py"
 PSEUDO, SCHEDULE, PLAYER = "losses/pseudo_labels.py", "models/warmup_linear_decay.py", "models/player.py"
 
 # File, what stands there, what the fault puts in its place.
@@ -103,8 +104,7 @@ MUTANTS = [
     (SIMILARITY, "ops.square(alike -", "ops.abs(alike -"),
     (SIMILARITY, "2 * codes - 1, 2 * other_codes - 1", "codes, other_codes"),
     (SIMILARITY, "/ codes.shape[-1]", "* 1.0"),
-    (SIMILARITY, "ops.minimum(ops.matmul(labels, ops.transpose(other_labels)), 1.0)",
-     "ops.matmul(labels, ops.transpose(other_labels))"),
+    (SIMILARITY, "1 - ops.exp(-likeness)", "ops.minimum(likeness, 1.0)"),
     (PSEUDO, "(1 - own_share) * ops.cast(taught, own.dtype) + own_share * own",
      "own_share * ops.cast(taught, own.dtype) + (1 - own_share) * own"),
     (PSEUDO, "square = ops.square(mixed)", "square = mixed"),
@@ -116,11 +116,16 @@ MUTANTS = [
     (GRAPH, "np.sign(features) * np.sqrt(np.abs(features, dtype=np.float32))", "features.astype(np.float32)"),
     (GRAPH, "graph = directed + directed.T", "graph = directed"),
     (GRAPH, "scale @ graph @ scale", "scale @ graph"),
-    (SPREADING, "- REST * graph", "- graph / 2"),
+    (SPREADING, "- rest * graph", "- graph / 2"),
     (SPREADING, "frequency / np.maximum(mass.sum(axis=0), 1e-12)", "frequency"),
     (SPREADING, "for _ in range(rounds):", "for _ in range(0):"),
     (SPREADING, "np.argsort(-probabilities[members", "np.argsort(probabilities[members"),
-    (SPREADING, "[absent, present]", "[present, absent]"),
+    (SEVERAL, "[absent, present]", "[present, absent]"),
+    (SEVERAL, "spread(graph, labels, REST)", "spread(graph, labels)"),
+    (SEVERAL, "(spreading + classified(rows, rows[known], labels[known])) / 2", "spreading"),
+    (SEVERAL, "1 - labels, 0)", "1 - labels, 1)"),
+    (OBJECTIVE, "0.0 if frozen and not multi_label else 0.1", "0.0 if frozen else 0.1"),
+    (OBJECTIVE, "given(self.graded_margin, multi_label and frozen)", "given(self.graded_margin, False)"),
 ]  # fmt: skip
 FIRST_OF_FEATURES = next(place for place, mutant in enumerate(MUTANTS) if mutant[0] == SIMILARITY)
 

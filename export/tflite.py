@@ -17,6 +17,7 @@ from dshgan_tf.export.convert import CONVERTER
 from dshgan_tf.export.held_out import Check, HeldOut
 from dshgan_tf.export.model_card import ModelCard
 from dshgan_tf.export.parity import Floor
+from dshgan_tf.export.quantize import first, layers, quantize
 
 import dshgan_tf as dsh
 from dshgan_tf.errors import ExportError, InputError
@@ -32,6 +33,7 @@ FLOORS = {
     "int8": Floor(agreement=0.985, map_loss=0.01),
 }
 VARIANTS = tuple(FLOORS)
+QUANTISED = ("dynamic", "int8")
 EDGE_KIT = ("hash_images.py", "latency.py", "requirements.txt", "README.md")
 
 
@@ -71,12 +73,18 @@ def export_tflite(
         archive.track(encoder)
         archive.add_endpoint("serving_default", device_default(encoder), [image_signature(encoder, tf.uint8)])
         archive.write_out(str(saved_model), verbose=False)
-        np.save(Path(scratch, "representative.npy"), held_out.representative)
         targets = {variant: made / f"encoder_{variant}.tflite" for variant in variants}
-        representative = str(Path(scratch, "representative.npy"))
+        float_file, representative = Path(scratch, "float32.tflite"), Path(scratch, "representative.npy")
+        np.save(representative, held_out.representative)
+        CONVERTER.run({"saved_model": str(saved_model), "target": str(float_file), "variant": "float32"})
         for variant, target in targets.items():
-            job = {"saved_model": str(saved_model), "target": str(target), "variant": variant}
-            CONVERTER.run(job | {"representative": representative})
+            if variant == "float32":
+                shutil.copy(float_file, target)
+            elif variant in QUANTISED and first(layers(float_file)):
+                quantize(float_file, target, variant, held_out.representative)
+            else:
+                job = {"saved_model": str(saved_model), "target": str(target), "variant": variant}
+                CONVERTER.run(job | {"representative": str(representative)})
         checks = [_check_variant(target, variant, model, held_out, about) for variant, target in targets.items()]
         for name in EDGE_KIT:
             shutil.copy(Path(__file__).parent / "edge" / name, made)
@@ -115,7 +123,10 @@ def _check_variant(target: Path, variant: str, model: dsh.DSHGAN, held_out: Held
         raise ExportError(f"{target.name} holds {', '.join(foreign)}, which a device does not run")
     check = held_out.check(target.name, encoder.encode, target.stat().st_size / 1024, single.encode)
     FLOORS[variant].check(check.name, check.parity, check.map, check.keras_map)
-    write_json(target.with_suffix(".json"), sidecar_of(target, model, about | {"variant": variant}))
+    about = about | {"variant": variant}
+    if variant in QUANTISED:
+        about["float32_layers"] = [layer.name for layer in layers(target) if layer.dtype == np.float32]
+    write_json(target.with_suffix(".json"), sidecar_of(target, model, about))
     return check
 
 

@@ -13,7 +13,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
+from dshgan_tf.export.convert import CONVERTER
 from dshgan_tf.export.parity import Floor, compare
+from dshgan_tf.export.quantize import Layer, first, large, layers, quantize
 from dshgan_tf.training.presets import PRESETS
 from dshgan_tf.training.runner import train_and_evaluate
 from PIL import Image
@@ -171,6 +174,47 @@ def test_int8_is_int8_by_channel_within_and_bytes_without(edge):
     types = {tensor["index"]: tensor["dtype"] for tensor in tensors}
     assert convolutions and all(types[op["outputs"][0]] == np.int8 for op in convolutions)
     assert interpreter.get_input_details()[0]["dtype"] == np.uint8
+
+
+def test_which_layers_stay_in_float_by_hand():
+    sizes = [("CONV_2D", 320), ("DEPTHWISE_CONV_2D", 90_000), ("CONV_2D", 3124), ("CONV_2D", 3125)]
+    sizes += [("CONV_2D", 9000)] * 8 + [("FULLY_CONNECTED", 100_000)]
+    found = [Layer(operation, str(i), weights, np.float32) for i, (operation, weights) in enumerate(sizes)]
+    # A 32nd of 100,000 weights is 3,125.
+    assert [layer.name for layer in large(found)] == [*map(str, range(3, 13))]
+    assert [layer.name for layer in first(found)] == ["0", "1"]  # a sixth of 12 convolutions
+    assert first(found[:5]) == []
+
+
+def test_the_first_convolutions_stay_in_float(tmp_path):
+    """Twelve convolutions and a dense layer: the sixth that sees pixels is float32, and only that."""
+    keras.utils.set_random_seed(0)
+    pixels = keras.Input((8, 8, 3))
+    x = keras.layers.Rescaling(1 / 255)(pixels)
+    for _ in range(6):
+        x = keras.layers.Conv2D(8, 1, activation="relu")(keras.layers.DepthwiseConv2D(3, padding="same")(x))
+    x = keras.layers.Dense(6, activation="sigmoid")(keras.layers.Flatten()(x))
+    model, archive = keras.Model(pixels, x), keras.export.ExportArchive()
+    archive.track(model)
+    signature = [tf.TensorSpec((None, 8, 8, 3), tf.uint8, name="images")]
+    archive.add_endpoint("serving_default", lambda images: {"y": model(tf.cast(images, "float32"))}, signature)
+    archive.write_out(str(tmp_path / "model"), verbose=False)
+    whole, images = tmp_path / "float32.tflite", np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), np.uint8)
+    CONVERTER.run({"saved_model": str(tmp_path / "model"), "target": str(whole), "variant": "float32"})
+    for variant in ("int8", "dynamic"):
+        target = tmp_path / f"{variant}.tflite"
+        quantize(whole, target, variant, images)
+        found = layers(target)
+        assert len(found) == 13
+        floats = [layer.operation for layer in found if layer.dtype == np.float32]
+        if variant == "int8":
+            assert floats == ["DEPTHWISE_CONV_2D", "CONV_2D"] and [x.dtype for x in found[2:]] == [np.int8] * 11
+        else:
+            assert floats.count("DEPTHWISE_CONV_2D") == 6 and found[-1].dtype == np.int8
+        run = Interpreter(str(target)).get_signature_runner("serving_default")
+        outputs = np.concatenate([run(images=image[None])["y"] for image in images])
+        np.testing.assert_allclose(outputs, model.predict(images, verbose=0), atol=0.05)
+        assert target.stat().st_size < whole.stat().st_size
 
 
 def test_a_variant_below_its_floor_leaves_nothing_behind(trained, tmp_path, monkeypatch, capsys):
