@@ -83,7 +83,7 @@ def of_floats(splits: Splits, query: np.ndarray, database: np.ndarray) -> list[f
     precisions = hits.cumsum(axis=1) / np.arange(1, hits.shape[1] + 1)
     averages = (precisions * hits).sum(axis=1) / np.maximum(hits.sum(axis=1), 1)
     discount = 1 / np.log2(np.arange(2, AT_NDCG + 2))
-    gains, ideal = (2**rows[:, :AT_NDCG] - 1 for rows in (ranked, -np.sort(-shared, axis=1)))
+    gains, ideal = (2 ** rows[:, :AT_NDCG] - 1 for rows in (ranked, -np.sort(-shared, axis=1)))
     return [float(averages.mean()), float(np.mean(gains @ discount / (ideal @ discount)))]
 
 

@@ -8,10 +8,10 @@ from sklearn.semi_supervised import LabelSpreading
 
 from dshgan_tf.teacher import nearest_graph as graphs
 from dshgan_tf.teacher import several_labels
+from dshgan_tf.teacher.label_probabilities import label_probabilities
 from dshgan_tf.teacher.label_spreading import REST, one_label, spread, spread_labels, surest
 from dshgan_tf.teacher.nearest_graph import nearest_graph, normalised_features
 from dshgan_tf.teacher.several_labels import classified, presence, teach_several_labels
-from dshgan_tf.teacher.label_probabilities import label_probabilities
 
 
 def random_features(count, size, seed=0):

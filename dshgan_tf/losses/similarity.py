@@ -7,9 +7,7 @@ from typing import Any
 from keras import ops
 
 
-def similarity_loss(
-    codes: Any, labels: Any, other_codes: Any, other_labels: Any, multi_label: bool = False
-) -> Any:
+def similarity_loss(codes: Any, labels: Any, other_codes: Any, other_labels: Any, multi_label: bool = False) -> Any:
     """Mean over the others of (s s' / K - likeness)^2, with s = 2 H(x) - 1.
 
     Where an image has one label, likeness is the probability q q' that both have the same. Where it may have several,

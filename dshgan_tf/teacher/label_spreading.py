@@ -54,9 +54,7 @@ def one_label(mass: np.ndarray, frequency: np.ndarray) -> np.ndarray:
     return (balanced / balanced.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def spread_labels(
-    features: np.ndarray, labels: np.ndarray, neighbours: int = 10, rounds: int = ROUNDS
-) -> np.ndarray:
+def spread_labels(features: np.ndarray, labels: np.ndarray, neighbours: int = 10, rounds: int = ROUNDS) -> np.ndarray:
     """Tell how probable each class is for every image, from the few whose class is known.
 
     Labels are spread once. Then the surest share of each class counts as labelled, and the labels are spread again,
