@@ -31,12 +31,13 @@ from dshgan_tf.codes import pack
 from dshgan_tf.data.feature_cache import trunk_features
 from dshgan_tf.data.protocols import Protocol, split
 from dshgan_tf.data.sources import read
-from dshgan_tf.data.splits import Splits
+from dshgan_tf.data.splits import Part, Splits
 from dshgan_tf.data.trunk_size import side_for
 from dshgan_tf.files import write_json
 from dshgan_tf.teacher.label_spreading import spread_labels
 
 BITS, STEPS, BATCH, QUERIES = 48, 600, 128, 100
+SUREST, POINTS = 20, 100  # of a class: images between whose features points are made, and how many
 DEFAULT = "default"
 
 
@@ -89,6 +90,26 @@ def class_as_code(splits: Splits) -> float:
     return ranked(splits, *codes, splits.num_classes)
 
 
+def expanded(splits: Splits, seed: int) -> Splits:
+    """Add points between features of a class to the labelled ones: what a generator could do without learning.
+
+    A class's features are those of its labelled images and of those that the teacher is surest of.
+    """
+    rng, classes = np.random.default_rng(seed), range(splits.num_classes)
+    points = []
+    for number in classes:
+        own = splits.labeled.images[splits.labeled.labels == number]
+        features = np.concatenate([own, splits.unlabeled.images[np.argsort(-splits.taught[:, number])[:SUREST]]])
+        pairs = rng.integers(0, len(features), (2, POINTS))
+        share = rng.uniform(size=(POINTS, 1))
+        points.append(share * features[pairs[0]] + (1 - share) * features[pairs[1]])
+    images = np.concatenate([splits.labeled.images, *points]).astype(np.float32)
+    labels = np.concatenate([splits.labeled.labels, np.repeat(classes, POINTS)])
+    beyond = 1 + max(part.ids.max() for part in (splits.query, splits.labeled, splits.unlabeled, splits.database))
+    ids = np.concatenate([splits.labeled.ids, beyond + np.arange(len(images) - len(splits.labeled))])
+    return dataclasses.replace(splits, labeled=Part(images, labels, ids))
+
+
 def rivals(splits: Splits, taught: np.ndarray, seed: int, network: dsh.Network) -> dict[str, Callable[[], float]]:
     """Return what is compared, by name."""
     with_teacher = dataclasses.replace(splits, taught=taught)
@@ -96,6 +117,7 @@ def rivals(splits: Splits, taught: np.ndarray, seed: int, network: dsh.Network) 
     return {
         DEFAULT: lambda: trained(with_teacher, seed, network, "dsh-gan"),
         "no generated features": lambda: trained(with_teacher, seed, network, "semi-supervised"),
+        "points between features": lambda: trained(expanded(with_teacher, seed), seed, network, "semi-supervised"),
         "labels alone": lambda: trained(splits, seed, network, "supervised"),
         "confident pseudo-labels": lambda: trained(splits, seed, network, "semi-supervised", **of_pixels),
         "ITQ of the features": lambda: itq(splits),
