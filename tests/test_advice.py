@@ -29,6 +29,16 @@ def test_photographs_without_a_pretrained_backbone(side, channels, told):
     assert len(lines) == told and all("--trained-layers 0" in line for line in lines)
 
 
+@pytest.mark.parametrize(("labels", "told"), [(1, "1 label"), (4, "2 labels"), (9, "5 labels"), (10, "10 labels")])
+def test_a_frozen_backbone_says_what_was_reached(labels, told):
+    splits = dsh.data.from_arrays(
+        np.zeros((60, 96, 96, 3), np.uint8), np.arange(60) % 2, labels_per_class=labels, queries_per_class=5
+    )
+    config = dataclasses.replace(SMOKE, network=Network(backbone="MobileNetV2", trained_layers=0))
+    (line,) = advice(config, splits)
+    assert line.startswith(f"with {told} a class") and "reached MAP" in line
+
+
 def test_with_a_backbone_nothing_is_said():
     assert advice(dataclasses.replace(SMOKE, network=Network(backbone="MobileNetV2")), photographs(96)) == []
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 from dshgan_tf.training.advice import advice
 from dshgan_tf.training.baselines import evaluate_baselines
 from dshgan_tf.training.build import build
+from dshgan_tf.training.cost import describe_features
 from dshgan_tf.training.runner import train_and_evaluate
 from dshgan_tf.training.tune import Recipe
 
@@ -137,6 +138,12 @@ def test_what_trains_on_features_encodes_pixels(trunk, splits):
         mean, np.concatenate([seen.labeled.images, seen.unlabeled.images]).mean(axis=0), rtol=1e-4
     )
     assert (variance > 0).any()
+
+
+def test_what_features_cost_is_said(trunk, splits):
+    line = describe_features(frozen(trunk), splits)
+    # 64 channels of 3 x 3 after pooling: 576 features of 4 bytes.
+    assert line.startswith("features: 1,797 images, about ") and "4 MB on disk" in line
 
 
 def test_several_labels_on_a_frozen_trunk(trunk):

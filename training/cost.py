@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import logging
+import time
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 import dshgan_tf as dsh
+from dshgan_tf.data import Splits
+from dshgan_tf.data.splits import PARTS
+
+SAMPLE = 16  # images on which the speed of a trunk is measured
 
 
 def count_flops(network: keras.Model) -> int:
@@ -68,3 +74,26 @@ def describe(model: dsh.DSHGAN, batch_size: int) -> str:
         parts.append(f"generator {count_flops(model.generator) / 1e6:.1f}")
     parts.append(f"a step of {batch_size} about {count_step_flops(model, batch_size) / 1e9:.1f} GFLOP")
     return ", ".join(parts)
+
+
+def describe_features(model: dsh.DSHGAN, splits: Splits) -> str:
+    """Say in a line what the features of a frozen trunk cost, by its speed on a few images.
+
+    Args:
+        model: that trains on features.
+        splits: of pixels.
+    """
+    encoder = model.average_encoder
+    trunk = tf.function(encoder.trunk_features())
+    images = tf.constant(np.asarray(splits.database.images[:SAMPLE]), keras.config.floatx())
+    trunk(images)  # the first call traces
+    start = time.perf_counter()
+    trunk(images)
+    rate = len(images) / (time.perf_counter() - start)
+    count = len(np.unique(np.concatenate([getattr(splits, part).ids for part in PARTS])))
+    seconds, megabytes = count / rate, 4 * count * encoder.num_features / 1e6
+    takes = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} minutes"
+    return (
+        f"features: {count:,} images, about {rate:.0f} a second; they take at most {takes}, once, "
+        f"and {megabytes:.0f} MB on disk (dshgan cache list)"
+    )

@@ -15,7 +15,7 @@ import tensorflow as tf
 from dshgan_tf.training.advice import advice
 from dshgan_tf.training.build import build
 from dshgan_tf.training.checkpoints import Checkpoint, load_newest
-from dshgan_tf.training.cost import describe
+from dshgan_tf.training.cost import describe, describe_features
 from dshgan_tf.training.devices import between_processes, is_chief, prepare_devices
 from dshgan_tf.training.evaluate import evaluate_model
 from dshgan_tf.training.health import health
@@ -65,6 +65,8 @@ def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike[str], verbo
     _batches(config, splits, 0)  # refuses what does not fit, before anything is written
     with strategy.scope():
         model = load_newest(run.path("checkpoints")) or _begin(config, splits, verbose)
+    if verbose and is_chief(strategy) and model.trains_on_features:
+        print(describe_features(model, splits))
     seen = seen_by(model, splits)
     if is_chief(strategy):
         _train(config, model, splits, seen, run, verbose)
