@@ -30,7 +30,7 @@ def logit(probability):
 REAL = Images(array([[1, 0], [0, 1]]), logit(array([3 / 4, 1 / 2])), np.log(array([[3, 1], [1, 1]])), np.eye(2))
 SYNTHETIC = Images(
     array([[1, 0.5], [0, 0], [0, 1], [0.5, 1]]),
-    logit(array([1 / 2, 1 / 4, 1 / 2, 3 / 4])),
+    logit(array([1 / 2, 1 / 4, 1 / 2, 2 / 3])),  # not symmetric: real and synthetic must not be taken for each other
     np.log(array([[1, 1], [1, 3], [1, 1], [3, 1]])),
     np.eye(2)[[0, 1, 1, 0]],  # labels of x+, then of x-
 )
@@ -65,9 +65,9 @@ def test_the_papers_terms_of_the_encoder():
     # |a_1 - n_1|^2 = 1/4, |a_1 - p_1|^2 = 1: 1 - 1/4 + 1 = 7/4.
     check(terms["triplet_loss"], 1, [0, 7 / 4])
     # -log P(real) of the real images, 3/4 and 1/2, has the mean r; -log(1 - P(real)) of x+ is log 2, log 4/3,
-    # of x- log 2, log 4. A triplet has the mean of its three members.
+    # of x- log 2, log 3. A triplet has the mean of its three members.
     real = (np.log(4 / 3) + LOG2) / 2
-    check(terms["adversary_loss"], 1, [(real + LOG2 + LOG2) / 3, (real + np.log(4 / 3) + np.log(4)) / 3])
+    check(terms["adversary_loss"], 1, [(real + LOG2 + LOG2) / 3, (real + np.log(4 / 3) + LOG3) / 3])
 
 
 def test_the_papers_terms_of_the_generator():
@@ -76,11 +76,11 @@ def test_the_papers_terms_of_the_generator():
     assert set(terms) == {"generator_triplet_loss", "generator_adversary_loss", "generator_classification_loss"}
     check(terms["generator_triplet_loss"], 1, [0, 7 / 4])
     # The paper's generator minimises log(1 - P(real)); ours, non-saturating, -log P(real).
-    check(terms["generator_adversary_loss"], 1, -array([LOG2, np.log(4 / 3), LOG2, np.log(4)]))
+    check(terms["generator_adversary_loss"], 1, -array([LOG2, np.log(4 / 3), LOG2, LOG3]))
     check(terms["generator_classification_loss"], 1, [LOG2, np.log(4 / 3), LOG2, np.log(4 / 3)])
     objective = dataclasses.replace(PLAIN, diversity_weight=0.0).resolve(2, False)
     terms = generator_terms(anchors, SYNTHETIC, (None, None, None), objective, False)
-    check(terms["generator_adversary_loss"], 1, [LOG2, np.log(4), LOG2, np.log(4 / 3)])
+    check(terms["generator_adversary_loss"], 1, [LOG2, np.log(4), LOG2, np.log(3 / 2)])
 
 
 def test_every_real_image_counts_for_the_real_member():
@@ -88,7 +88,7 @@ def test_every_real_image_counts_for_the_real_member():
     batch = Batch(REAL, UNLABELED._replace(adversary_logits=logit(array([1 / 4, 1 / 4, 1 / 4]))), SYNTHETIC)
     real = ((np.log(4 / 3) + LOG2) / 2 + np.log(4)) / 2
     np.testing.assert_allclose(
-        triplet_adversary_loss(batch), [(real + 2 * LOG2) / 3, (real + np.log(4 / 3) + np.log(4)) / 3], rtol=1e-6
+        triplet_adversary_loss(batch), [(real + 2 * LOG2) / 3, (real + np.log(4 / 3) + LOG3) / 3], rtol=1e-6
     )
 
 
