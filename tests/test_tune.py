@@ -9,8 +9,10 @@ import sys
 import time
 
 import keras
+import keras_tuner as kt
 import pytest
 from dshgan_tf.training.build import build
+from dshgan_tf.training.tune import _Random
 
 import dshgan_tf as dsh
 
@@ -67,6 +69,26 @@ def test_a_killed_search_goes_on_and_says_whether_it_improved(tmp_path):
     other = start(workdir, "--trials", "3")  # with the GAN: another search
     _, errors = other.communicate(timeout=200)
     assert other.returncode == 2 and "holds another search" in " ".join(errors.split())
+
+
+def test_a_trial_that_only_its_own_file_knows_is_drawn_anew(tmp_path, monkeypatch):
+    def oracle():
+        made = _Random(max_trials=3, objective=kt.Objective("val_map", "max"), seed=0)
+        made.hyperparameters.Float("rate", 0.0, 1.0)
+        made._set_project_dir(str(tmp_path), "search")
+        return made
+
+    begun = oracle()
+    begun.create_trial("first")
+    with monkeypatch.context() as killed:
+        killed.setattr(begun, "save", lambda: None)
+        lost = begun.create_trial("second")
+    again = oracle()
+    again.reload()
+    assert (tmp_path / "search" / "trial_1").exists() and list(again.trials) == ["0"]
+    assert again.create_trial("second").trial_id == "0"  # the one that ran when it was killed
+    redrawn = again.create_trial("third")
+    assert (redrawn.trial_id, redrawn.hyperparameters.values) == ("1", lost.hyperparameters.values)
 
 
 def test_a_trial_has_its_precision_whatever_policy_is_set(digits):

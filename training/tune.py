@@ -162,6 +162,12 @@ class _StartFirst:
     def save(self) -> None:
         write_json(self._get_oracle_fname(), self.get_state())
 
+    def reload(self) -> None:
+        super().reload()
+        # Killed after a trial was written and before the oracle was: nobody would run it. It is drawn anew.
+        for unknown in set(self.trials) - set(self.start_order):
+            del self.trials[unknown]
+
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         if not self.start_order:
             values = {parameter.name: parameter.default for parameter in self.hyperparameters.space}
