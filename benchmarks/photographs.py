@@ -29,12 +29,12 @@ from scipy import stats
 import dshgan_tf as dsh
 from dshgan_tf.codes import pack
 from dshgan_tf.data.feature_cache import trunk_features
+from dshgan_tf.data.feature_splits import with_teacher
 from dshgan_tf.data.protocols import Protocol, split
 from dshgan_tf.data.sources import read
 from dshgan_tf.data.splits import Part, Splits
 from dshgan_tf.data.trunk_size import side_for
 from dshgan_tf.files import write_json
-from dshgan_tf.teacher.label_spreading import spread_labels
 
 BITS, STEPS, BATCH, QUERIES = 48, 600, 128, 100
 SUREST, POINTS = 20, 100  # of a class: images between whose features points are made, and how many
@@ -110,14 +110,14 @@ def expanded(splits: Splits, seed: int) -> Splits:
     return dataclasses.replace(splits, labeled=Part(images, labels, ids))
 
 
-def rivals(splits: Splits, taught: np.ndarray, seed: int, network: dsh.Network) -> dict[str, Callable[[], float]]:
+def rivals(splits: Splits, seed: int, network: dsh.Network) -> dict[str, Callable[[], float]]:
     """Return what is compared, by name."""
-    with_teacher = dataclasses.replace(splits, taught=taught)
+    taught = with_teacher(splits)
     of_pixels = {"similarity_weight": 0.0, "real_triplet_weight": 0.1, "balance_weight": 1.0, "ramp": 0.3}
     return {
-        DEFAULT: lambda: trained(with_teacher, seed, network, "dsh-gan"),
-        "no generated features": lambda: trained(with_teacher, seed, network, "semi-supervised"),
-        "points between features": lambda: trained(expanded(with_teacher, seed), seed, network, "semi-supervised"),
+        DEFAULT: lambda: trained(taught, seed, network, "dsh-gan"),
+        "no generated features": lambda: trained(taught, seed, network, "semi-supervised"),
+        "points between features": lambda: trained(expanded(taught, seed), seed, network, "semi-supervised"),
         "labels alone": lambda: trained(splits, seed, network, "supervised"),
         "confident pseudo-labels": lambda: trained(splits, seed, network, "semi-supervised", **of_pixels),
         "ITQ of the features": lambda: itq(splits),
@@ -125,6 +125,14 @@ def rivals(splits: Splits, taught: np.ndarray, seed: int, network: dsh.Network) 
         "class that label spreading names": lambda: class_as_code(splits),
         "probabilities of label spreading, not coded": lambda: map_of_products(splits, *spread_over_all(splits)),
     }
+
+
+def paired_gain(gains: np.ndarray) -> str:
+    """Write the mean of gains, one a seed, with its 95% interval; nothing for one seed."""
+    if len(gains) == 1:
+        return ""
+    mean, reach = gains.mean(), stats.t.ppf(0.975, len(gains) - 1) * stats.sem(gains)
+    return f"  {mean:+.3f} [{mean - reach:+.3f}, {mean + reach:+.3f}]"
 
 
 def table(rows: dict[str, float], labels: list[int], names: list[str], seeds: list[int]) -> Table:
@@ -136,11 +144,7 @@ def table(rows: dict[str, float], labels: list[int], names: list[str], seeds: li
         cells = []
         for count in labels:
             own, best = (np.array([rows[f"{of}|{count}|{seed}"] for seed in seeds]) for of in (name, DEFAULT))
-            cell, gain = f"{own.mean():.3f}", best - own
-            if name != DEFAULT and len(seeds) > 1:
-                reach = stats.t.ppf(0.975, len(seeds) - 1) * gain.std(ddof=1) / len(seeds) ** 0.5
-                cell += f"  {gain.mean():+.3f} [{gain.mean() - reach:+.3f}, {gain.mean() + reach:+.3f}]"
-            cells.append(cell)
+            cells.append(f"{own.mean():.3f}" + ("" if name == DEFAULT else paired_gain(best - own)))
         sheet.add_row(name, *cells)
     return sheet
 
@@ -163,11 +167,7 @@ def main() -> None:
         for seed in given.seeds:
             protocol = Protocol("photographs", QUERIES, count)
             splits = split(features, labels, num_classes, tuple(map(str, range(num_classes))), protocol, seed, "photos")
-            known = splits.multi_hot(splits.labeled.labels)
-            unknown = np.zeros((len(splits.unlabeled), num_classes))
-            images = np.concatenate([splits.labeled.images, splits.unlabeled.images])
-            taught = spread_labels(images, np.concatenate([known, unknown]))[len(known) :]
-            compared = rivals(splits, taught, seed, network)
+            compared = rivals(splits, seed, network)
             names = [*compared]
             for name, run in compared.items():
                 key = f"{name}|{count}|{seed}"

@@ -11,26 +11,25 @@ from __future__ import annotations
 
 import argparse
 import csv
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from dshgan_tf.training.baselines import features_by_cosine, fit_itq, spread_over_all
-from photographs import BITS, DEFAULT, learned
+from photographs import BITS, DEFAULT, learned, paired_gain
 from rich.console import Console
 from rich.table import Table
-from scipy import stats
+from sklearn.metrics import ndcg_score
 
 import dshgan_tf as dsh
 from dshgan_tf.codes import pack
 from dshgan_tf.data.feature_cache import trunk_features
+from dshgan_tf.data.feature_splits import with_teacher
 from dshgan_tf.data.sources import read
 from dshgan_tf.data.splits import Classes, Splits, assemble
 from dshgan_tf.data.trunk_size import side_for
 from dshgan_tf.files import write_json
-from dshgan_tf.teacher.several_labels import teach_several_labels
 
 LABELS, VALIDATION = 20, 4  # a concept
 AT_MAP, AT_NDCG = 1000, 100
@@ -77,35 +76,30 @@ def of_codes(splits: Splits, query: np.ndarray, database: np.ndarray, num_bits: 
 def of_floats(splits: Splits, query: np.ndarray, database: np.ndarray) -> list[float]:
     """Return MAP@1000 and NDCG@100 of floats, ranked by their inner products."""
     shared = splits.query.labels.astype(float) @ splits.database.labels.T
-    order = np.argsort(-(query @ database.T), axis=1, kind="stable")
-    ranked = np.take_along_axis(shared, order, axis=1)
-    hits = ranked[:, :AT_MAP] > 0
-    precisions = hits.cumsum(axis=1) / np.arange(1, hits.shape[1] + 1)
+    scores = query @ database.T
+    nearest = np.argsort(-scores, axis=1, kind="stable")[:, :AT_MAP]
+    hits = np.take_along_axis(shared, nearest, axis=1) > 0
+    precisions = hits.cumsum(axis=1) / np.arange(1, AT_MAP + 1)
     averages = (precisions * hits).sum(axis=1) / np.maximum(hits.sum(axis=1), 1)
-    discount = 1 / np.log2(np.arange(2, AT_NDCG + 2))
-    gains, ideal = (2 ** rows[:, :AT_NDCG] - 1 for rows in (ranked, -np.sort(-shared, axis=1)))
-    return [float(averages.mean()), float(np.mean(gains @ discount / (ideal @ discount)))]
+    return [float(averages.mean()), float(ndcg_score(2**shared - 1, scores, k=AT_NDCG))]
 
 
 def compare(splits: Splits, seed: int, network: dsh.Network, rows: dict[str, Any], output: Path) -> list[str]:
     """Run what is missing of a seed; return the names of what is compared."""
-    known = splits.multi_hot(splits.labeled.labels)
-    images = np.concatenate([splits.labeled.images, splits.unlabeled.images])
-    unknown = np.zeros((len(splits.unlabeled), splits.num_classes), known.dtype)
-    taught = teach_several_labels(images, np.concatenate([known, unknown]))[len(known) :]
-    with_teacher = dataclasses.replace(splits, taught=taught)
+    taught = with_teacher(splits)
 
     def trained(of: Splits, method: str, **objective: Any) -> list[float]:
         model = learned(of, seed, network, method, **objective)
         return of_codes(of, *(model.encode(part.images) for part in (of.query, of.database)))
 
     def itq() -> list[float]:
-        bits = fit_itq(images, BITS, 0)
+        features = np.concatenate([splits.labeled.images, splits.unlabeled.images])
+        bits = fit_itq(features, BITS, 0)
         return of_codes(splits, *(pack(bits(part.images).astype(np.uint8)) for part in (splits.query, splits.database)))
 
     compared = {
-        DEFAULT: lambda: trained(with_teacher, "semi-supervised"),
-        "with generated features": lambda: trained(with_teacher, "dsh-gan"),
+        DEFAULT: lambda: trained(taught, "semi-supervised"),
+        "with generated features": lambda: trained(taught, "dsh-gan"),
         "labels alone": lambda: trained(splits, "supervised"),
         "ITQ of the features": itq,
         "cosine of the features, not coded": lambda: of_floats(splits, *features_by_cosine(splits)),
@@ -127,12 +121,8 @@ def table(rows: dict[str, Any], names: list[str], seeds: list[int]) -> Table:
         sheet.add_column(column)
     for name in names:
         own, best = (np.array([rows[f"{of}|{seed}"] for seed in seeds]) for of in (name, DEFAULT))
-        cells = [f"{mean:.3f}" for mean in own.mean(axis=0)]
-        if name != DEFAULT and len(seeds) > 1:
-            gain = best - own
-            reach = stats.t.ppf(0.975, len(seeds) - 1) * gain.std(axis=0, ddof=1) / len(seeds) ** 0.5
-            intervals = zip(cells, gain.mean(axis=0), reach, strict=True)
-            cells = [f"{cell}  {mean:+.3f} [{mean - r:+.3f}, {mean + r:+.3f}]" for cell, mean, r in intervals]
+        gains = ["", ""] if name == DEFAULT else [paired_gain(column) for column in (best - own).T]
+        cells = [f"{mean:.3f}{gain}" for mean, gain in zip(own.mean(axis=0), gains, strict=True)]
         sheet.add_row(name, *cells)
     return sheet
 

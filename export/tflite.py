@@ -76,7 +76,8 @@ def export_tflite(
         targets = {variant: made / f"encoder_{variant}.tflite" for variant in variants}
         float_file, representative = Path(scratch, "float32.tflite"), Path(scratch, "representative.npy")
         np.save(representative, held_out.representative)
-        CONVERTER.run({"saved_model": str(saved_model), "target": str(float_file), "variant": "float32"})
+        if variants != ("float16",):
+            CONVERTER.run({"saved_model": str(saved_model), "target": str(float_file), "variant": "float32"})
         for variant, target in targets.items():
             if variant == "float32":
                 shutil.copy(float_file, target)

@@ -10,12 +10,15 @@ import sys
 import numpy as np
 import pytest
 from dshgan_tf.training.checkpoints import find_checkpoints, load_newest
+from dshgan_tf.training.comparison import read_entries
 from dshgan_tf.training.presets import PRESETS
 from dshgan_tf.training.runner import train_and_evaluate
 
 import dshgan_tf as dsh
 from dshgan_tf.commands.main import main
 from dshgan_tf.commands.train import read_config
+from dshgan_tf.files import write_json
+from dshgan_tf.run import Run
 
 TINY = dataclasses.replace(
     PRESETS["smoke"], num_bits=8, steps=6, steps_per_epoch=2, batch_size=16, network=dsh.Network(width=4)
@@ -90,6 +93,16 @@ def test_every_field_is_a_flag():
     assert read_config(["digits", "--workdir", "w", "--no-synthetic"])[0].method == "semi-supervised"
     with pytest.raises(ValueError, match="give one of --method, --no-gan and --no-synthetic"):
         read_config(["digits", "--workdir", "w", "--no-synthetic", "--no-gan"])
+
+
+def test_a_method_that_the_data_chose_names_nothing_of_a_generator(workdirs, tmp_path):
+    shutil.copytree(workdirs / "gan", tmp_path / "run")
+    run = Run(tmp_path / "run")
+    rates = dataclasses.replace(run.config().optimization, generator_learning_rate=0.01)
+    dataclasses.replace(run.config(), optimization=rates).save(run.path("config"))
+    assert "generator_learning_rate 0.01" in read_entries(run)[0].method
+    write_json(run.path("results"), run.read("results") | {"method": "semi-supervised"})
+    assert "generator_learning_rate" not in read_entries(run)[0].method
 
 
 def test_presets_are_the_default_recipe_or_the_papers():

@@ -157,8 +157,9 @@ def read_entries(run: Run) -> list[Entry]:
     """
     results, config = run.read("results"), run.config()
     named = {field.name: results[field.name] for field in dataclasses.fields(Setting) if field.name != "variant"}
-    setting = Setting(**named, variant=variant_of(config))
-    method, seed = ", ".join([method_of(results), *departures(config)]), results["seed"]
+    setting, seed = Setting(**named, variant=variant_of(config)), results["seed"]
+    chosen = dataclasses.replace(config, method=results["method"])  # the config may leave it to the data
+    method = ", ".join([method_of(results), *departures(chosen)])
     shift = run.read("shift")["map"] if run.path("shift").exists() else None
     entries = [
         Entry(

@@ -65,7 +65,7 @@ def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike[str], verbo
     _batches(config, splits, 0)  # refuses what does not fit, before anything is written
     with strategy.scope():
         model = load_newest(run.path("checkpoints")) or _begin(config, splits, verbose)
-    if verbose and is_chief(strategy) and model.trains_on_features:
+    if verbose and is_chief(strategy) and model.trains_on_features and not model.steps_done:
         print(describe_features(model, splits))
     seen = seen_by(model, splits)
     if is_chief(strategy):

@@ -32,13 +32,24 @@ def feature_splits(splits: Splits, encoder: HashEncoder, teach: bool = True) -> 
     parts = {name: getattr(splits, name) for name in PARTS}
     features = trunk_features(encoder, parts["database"].images, "database")
     parts = {name: _with_features(part, parts["database"].ids, features, encoder, name) for name, part in parts.items()}
-    taught = None
-    if teach and len(splits.unlabeled):
-        known = splits.multi_hot(splits.labeled.labels)
-        unknown = np.zeros((len(splits.unlabeled), splits.num_classes), np.float32)
-        features = np.concatenate([parts["labeled"].images, parts["unlabeled"].images])
-        taught = label_probabilities(features, np.concatenate([known, unknown]), splits.multi_label)[len(known) :]
-    return dataclasses.replace(splits, **parts, taught=taught)
+    seen = dataclasses.replace(splits, **parts, taught=None)
+    return with_teacher(seen) if teach and len(splits.unlabeled) else seen
+
+
+def with_teacher(splits: Splits) -> Splits:
+    """Let a teacher label the unlabelled images.
+
+    Args:
+        splits: of features, some of them unlabelled.
+
+    Returns:
+        The same splits, with the teacher's probabilities as `taught`.
+    """
+    known = splits.multi_hot(splits.labeled.labels)
+    unknown = np.zeros((len(splits.unlabeled), splits.num_classes), np.float32)
+    features = np.concatenate([splits.labeled.images, splits.unlabeled.images])
+    probabilities = label_probabilities(features, np.concatenate([known, unknown]), splits.multi_label)
+    return dataclasses.replace(splits, taught=probabilities[len(known) :])
 
 
 def seen_by(model: DSHGAN, splits: Splits) -> Splits:
