@@ -24,6 +24,7 @@ FILES = {
     "samples": "samples",
     "tensorboard": "tensorboard",
     "model": "model.keras",
+    "frozen": "frozen",
     "codes": "codes.npz",
     "results": "results.json",
     "baselines": "baselines.json",

@@ -11,7 +11,9 @@ import tensorflow as tf
 from dshgan_tf.training.advice import advice
 from dshgan_tf.training.baselines import evaluate_baselines
 from dshgan_tf.training.build import build
+from dshgan_tf.training.comparison import read_entries
 from dshgan_tf.training.cost import describe_features
+from dshgan_tf.training.fine_tuning import second_stage, taught_pixels, unfreeze
 from dshgan_tf.training.runner import train_and_evaluate
 from dshgan_tf.training.tune import Recipe
 
@@ -281,6 +283,50 @@ def test_a_run_trains_on_features_and_goes_on_to_the_bit(trunk, tmp_path):
     models = [Run(tmp_path / name).load_model() for name in ("whole", "killed")]
     for one, other in zip(*(model.average_encoder.weights for model in models), strict=True):
         np.testing.assert_array_equal(one.numpy(), other.numpy(), err_msg=one.path)
+
+
+def test_a_fine_tuned_run_goes_on_from_the_frozen_one(trunk, tmp_path):
+    network = dsh.Network(backbone=str(trunk), trained_layers=0)
+    sizes = {"steps": 40, "steps_per_epoch": 40, "batch_size": 32, "num_bits": 16, "deterministic": True}
+    config = RunConfig(dataset="digits", network=network, fine_tune=20, fine_tuned_layers=1, **sizes)
+    results = train_and_evaluate(config, tmp_path / "run", verbose=0)
+    run, first = Run(tmp_path / "run"), Run(tmp_path / "run" / "frozen")
+    assert results["fine_tune"] == 20 and first.read("results")["fine_tune"] == 0
+    model, before = run.load_model(), first.load_model()
+    assert before.generator is not None and model.generator is None
+    kernels = [[w for w in m.average_encoder.weights if "conv2d" in w.path][0].numpy() for m in (model, before)]
+    assert 0 < np.abs(kernels[0] - kernels[1]).max() < 0.1
+    assert results["metrics"]["map"] > first.read("results")["metrics"]["map"] - 0.05
+    entry, old = read_entries(run)[0], read_entries(first)[0]
+    assert entry.method == "with GAN, 20 steps fine-tuned" and entry.setting == old.setting
+    # As if it had been killed when the second stage had begun: it goes on from the frozen run, and ends as it did.
+    for path in (run.path("checkpoints"), run.path("metrics"), run.path("model"), run.path("results")):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert train_and_evaluate(config, tmp_path / "run", verbose=0)["metrics"] == results["metrics"]
+
+
+def test_fine_tuning_that_does_not_fit_is_refused_before_training(trunk, tmp_path):
+    with pytest.raises(ValueError, match="goes on from a frozen trunk"):
+        RunConfig(fine_tune=20)
+    network = dsh.Network(backbone=str(trunk), trained_layers=0)
+    config = RunConfig(dataset="digits", network=network, fine_tune=20, fine_tuned_layers=2, steps=40)
+    with pytest.raises(ValueError, match="has 1 layers with weights"):
+        train_and_evaluate(config, tmp_path / "run", verbose=0)
+    assert not list((tmp_path / "run").rglob("metrics.csv"))
+
+
+def test_an_unfrozen_model_encodes_as_the_frozen_one_and_keeps_the_teacher(trunk, splits):
+    model = frozen(trunk, method="dsh-gan")
+    model.compile()
+    network = dsh.Network(backbone=str(trunk), trained_layers=0)
+    stage = second_stage(RunConfig(dataset="digits", num_bits=24, network=network, fine_tune=20, fine_tuned_layers=1))
+    assert (stage.method, stage.steps, stage.network.trained_layers) == ("semi-supervised", 20, 1)
+    unfrozen = unfreeze(model, stage)
+    images = splits.query.images
+    np.testing.assert_array_equal(unfrozen.encode(images), model.encode(images))
+    assert unfrozen.objective.similarity_weight == 5
+    seen = taught_pixels(model, splits)
+    assert seen.database is splits.database and seen.taught.shape == (len(splits.unlabeled), 10)
 
 
 def test_a_trial_of_a_search_trains_on_features(trunk):

@@ -143,7 +143,8 @@ def departures(config: RunConfig) -> list[str]:
     names = ["encoder_learning_rate"] if is_paper else []
     if config.method in (None, "dsh-gan"):
         names += ["adversary", "generator_learning_rate"]
-    return [f"{name} {own[name]}" for name in names if own[name] != usual[name]]
+    changed = [f"{name} {own[name]}" for name in names if own[name] != usual[name]]
+    return changed + [f"{config.fine_tune} steps fine-tuned"] * bool(config.fine_tune)
 
 
 def read_entries(run: Run) -> list[Entry]:

@@ -18,6 +18,7 @@ from dshgan_tf.training.checkpoints import Checkpoint, load_newest
 from dshgan_tf.training.cost import describe, describe_features
 from dshgan_tf.training.devices import between_processes, is_chief, prepare_devices
 from dshgan_tf.training.evaluate import evaluate_model
+from dshgan_tf.training.fine_tuning import second_stage, taught_pixels, unfreeze
 from dshgan_tf.training.health import health
 from dshgan_tf.training.interruption import Interrupted, StopOnSignal
 from dshgan_tf.training.precision import choose_precision
@@ -63,20 +64,58 @@ def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike[str], verbo
     strategy = prepare_devices(config)
     splits = load_data(config)
     _batches(config, splits, 0)  # refuses what does not fit, before anything is written
+    model = _complete(config, run, splits, strategy, verbose)
+    if config.fine_tune:
+        _complete(config, run, splits, strategy, verbose, model)
+    return run.read("results") if is_chief(strategy) else {}
+
+
+def _complete(
+    config: RunConfig,
+    run: Run,
+    splits: Splits,
+    strategy: tf.distribute.Strategy,
+    verbose: int,
+    frozen: dsh.DSHGAN | None = None,
+) -> dsh.DSHGAN:
+    """Train what is left of a run, or of one of its two stages, and evaluate it.
+
+    Args:
+        config: of the run.
+        run: its folder.
+        splits: its data.
+        strategy: in whose scope the model is built.
+        verbose: as in `keras.Model.fit`.
+        frozen: what the first stage trained, for the second.
+
+    Returns:
+        The trained model.
+    """
+    asked, whole = config, run
+    stage = config if frozen is None else second_stage(config)
+    if config.fine_tune and frozen is None:
+        stage = config = dataclasses.replace(config, fine_tune=0)
+        run = Run(run.path("frozen"))
     with strategy.scope():
-        model = load_newest(run.path("checkpoints")) or _begin(config, splits, verbose)
-    if verbose and is_chief(strategy) and model.trains_on_features and not model.steps_done:
+        model = load_newest(run.path("checkpoints"))
+        if model is None:
+            model = _begin(stage, splits, verbose) if frozen is None else unfreeze(frozen, stage)
+            if asked.fine_tune and frozen is None:
+                unfreeze(model, second_stage(asked))  # refuses what does not fit, before anything is trained
+    verbose = verbose if is_chief(strategy) else 0
+    if verbose and model.trains_on_features and not model.steps_done:
         print(describe_features(model, splits))
-    seen = seen_by(model, splits)
-    if is_chief(strategy):
-        _train(config, model, splits, seen, run, verbose)
+    seen = seen_by(model, splits) if frozen is None else taught_pixels(frozen, splits)
+    if not is_chief(strategy):
+        with tempfile.TemporaryDirectory() as elsewhere:
+            _train(stage, model, splits, seen, Run(elsewhere), verbose)
+    elif not run.path("results").exists():
+        _claim(asked, whole)
+        config.save(run.path("config"))
+        _train(stage, model, splits, seen, run, verbose)
         metrics = evaluate_model(model, splits, config.top_k, run)
-        results = _results(config, splits, metrics, run.path("metrics"))
-        write_json(run.path("results"), results)
-        return results
-    with tempfile.TemporaryDirectory() as elsewhere:
-        _train(config, model, splits, seen, Run(elsewhere), verbose=0)
-    return {}
+        write_json(run.path("results"), _results(config, splits, metrics, run.path("metrics")))
+    return model
 
 
 def _begin(config: RunConfig, splits: Splits, verbose: int) -> dsh.DSHGAN:
@@ -92,9 +131,6 @@ def _begin(config: RunConfig, splits: Splits, verbose: int) -> dsh.DSHGAN:
 
 def _train(config: RunConfig, model: dsh.DSHGAN, splits: Splits, seen: Splits, run: Run, verbose: int) -> None:
     """Train what is left to train, on `seen`: the splits, or the features that a frozen trunk makes of them."""
-    for half_written in run.workdir.rglob(".*.part*"):  # by a run that was killed
-        half_written.unlink()
-    config.save(run.path("config"))
     _write_splits(run, splits)
     if verbose:
         _say_what_the_data_are(splits)
@@ -164,7 +200,7 @@ def _callbacks(
     tensorboard = str(run.path("tensorboard"))
     now_and_then = max(1, config.epochs // 10)
     # Generated features are shown by the images that have the most alike.
-    nearest = None if seen is splits else NearestImages(seen.database.images, splits.database.images)
+    nearest = None if seen.database is splits.database else NearestImages(seen.database.images, splits.database.images)
     checkpoint = Checkpoint(run.path("checkpoints"), config.kept_checkpoints)
     callbacks = {
         "seconds": EpochSeconds(run.path("interrupted")),
@@ -185,6 +221,13 @@ def _callbacks(
 def _batches(config: RunConfig, splits: Splits, first_step: int) -> tf.data.Dataset:
     """Batches are a pure function of seed and step: a resumed run sees what the other would have seen."""
     return dsh.data.triplets(splits, config.batch_size, config.seeds["order"], first_step, config.sampling)
+
+
+def _claim(config: RunConfig, run: Run) -> None:
+    """Write whose folder it is, and delete what a killed run left half written."""
+    for half_written in run.workdir.rglob(".*.part*"):
+        half_written.unlink()
+    config.save(run.path("config"))
 
 
 def _check_claim(run: Run, config: RunConfig) -> None:
@@ -223,6 +266,7 @@ def _results(config: RunConfig, splits: Splits, metrics: dict[str, Any], metrics
         "unlabeled": config.unlabeled,
         "objective": dataclasses.asdict(config.objective),
         "steps": config.steps,
+        "fine_tune": config.fine_tune,
         "train_seconds": round(train_seconds(metrics_file), 2),
         "health": health(metrics_file),
         "versions": {"dshgan_tf": dsh.__version__, "tensorflow": tf.__version__, "keras": keras.__version__},

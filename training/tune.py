@@ -40,7 +40,7 @@ class Recipe(kt.HyperModel):
     def config_for(self, hp: kt.HyperParameters) -> RunConfig:
         """Return the config of a trial; the defaults of all hyperparameters are the config that it starts from."""
         config, objective = self.config, self.config.objective
-        start = objective.resolve(config.num_bits, self.splits.multi_label, config.network.frozen)
+        start = objective.resolve(config.num_bits, self.splits.multi_label, config.network.has_hidden_layer)
         method = config.method_for(self.splits.multi_label)
 
         def around(name: str, value: float, factor: float) -> float:

@@ -23,8 +23,11 @@ class Network:
     Args:
         backbone: "small", the name of a `keras.applications` model, or a `.keras` file (see `backbones.describe_file`).
         weights: of the application: None, "imagenet" or a file.
-        trained_layers: how many of the backbone's last layers with weights train; None for all. 0 freezes it: then its
-            features are computed once, and a hidden layer and the streams train on them.
+        trained_layers: how many of the backbone's last layers with weights train; None for all. Where it is given,
+            batch normalisations stay as they are, and are not counted. 0 freezes the backbone: its features are
+            computed once.
+        hidden_layer: whether a hidden layer lies between backbone and streams; None for where the backbone is
+            frozen.
         width: channels of trunk and generator at full resolution; None for 32 up to 16 pixels a side, 16 above.
         noise_dim: size of the generator's noise.
         norm: "sync_batch" (by the statistics of all replicas, so that their number changes nothing), "batch" (each
@@ -41,6 +44,7 @@ class Network:
     backbone: str = "small"
     weights: str | None = None
     trained_layers: LayerCount | None = None
+    hidden_layer: bool | None = None
     width: Width | None = None
     noise_dim: NoiseSize = 64
     norm: Literal["sync_batch", "batch", "none"] = "sync_batch"
@@ -53,6 +57,8 @@ class Network:
             raise InputError("weights and trained_layers need a pretrained backbone; give its name or file as backbone")
         if self.backbone.endswith(".keras") and self.weights is not None:
             raise InputError(f"backbone {self.backbone} has its own weights; leave weights={self.weights!r} out")
+        if self.frozen and self.hidden_layer is False:
+            raise InputError("on a frozen trunk a hidden layer trains; leave hidden_layer=False out")
         if self.generator == "features" and not self.frozen:
             raise InputError("a generator of features needs a frozen trunk; give a backbone and trained_layers=0")
 
@@ -60,6 +66,11 @@ class Network:
     def frozen(self) -> bool:
         """Whether the trunk is a pretrained one that does not train."""
         return self.trained_layers == 0
+
+    @property
+    def has_hidden_layer(self) -> bool:
+        """Whether a hidden layer lies between trunk and streams, as it does where the trunk is or was frozen."""
+        return self.frozen if self.hidden_layer is None else self.hidden_layer
 
     @property
     def generates_features(self) -> bool:

@@ -132,13 +132,13 @@ class Objective:
             return self.pseudo_label_threshold
         return STRICT_THRESHOLD if fewest_labels < FEW_LABELS else THRESHOLD
 
-    def resolve(self, num_bits: int, multi_label: bool, frozen: bool = False) -> Objective:
+    def resolve(self, num_bits: int, multi_label: bool, pretrained: bool = False) -> Objective:
         """Return the same objective with a number for everything that depends on the data.
 
         Args:
             num_bits: K.
             multi_label: whether an image may have several labels.
-            frozen: whether the trunk is a pretrained one that does not train.
+            pretrained: whether a hidden layer trains on a pretrained trunk, see `Network.has_hidden_layer`.
         """
 
         def given(value: Any, otherwise: Any) -> Any:
@@ -147,11 +147,11 @@ class Objective:
         return dataclasses.replace(
             self,
             margin=given(self.margin, num_bits / 4),
-            synthetic_weight=given(self.synthetic_weight, 0.1 if multi_label or frozen else 1.0),
+            synthetic_weight=given(self.synthetic_weight, 0.1 if multi_label or pretrained else 1.0),
             bit_balance_weight=given(self.bit_balance_weight, 1.0 if multi_label else 0.0),
-            graded_margin=given(self.graded_margin, multi_label and frozen),
-            real_triplet_weight=given(self.real_triplet_weight, 0.0 if frozen and not multi_label else 0.1),
-            similarity_weight=given(self.similarity_weight, 5.0 if frozen else 0.0),
-            balance_weight=given(self.balance_weight, 0.0 if frozen else 1.0),
-            ramp=given(self.ramp, 0.0 if frozen else 0.3),
+            graded_margin=given(self.graded_margin, multi_label and pretrained),
+            real_triplet_weight=given(self.real_triplet_weight, 0.0 if pretrained and not multi_label else 0.1),
+            similarity_weight=given(self.similarity_weight, 5.0 if pretrained else 0.0),
+            balance_weight=given(self.balance_weight, 0.0 if pretrained else 1.0),
+            ramp=given(self.ramp, 0.0 if pretrained else 0.3),
         )

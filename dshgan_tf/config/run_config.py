@@ -48,6 +48,9 @@ class RunConfig:
         steps: training steps in all.
         steps_per_epoch: steps between two checkpoints, lines of metrics and validations.
         batch_size: labelled images a step, over all replicas, and as many unlabelled ones.
+        fine_tune: steps that go on after those on a frozen trunk, end to end on pixels, with its last layers
+            trained; 0 for none.
+        fine_tuned_layers: how many of the trunk's last layers with weights train then.
         sampling: of the labelled images: "uniform", each as often as any other, or "balanced", each class asked
             for as often as any other.
         precision: Keras dtype policy; "auto" measures which of float32 and mixed_bfloat16 is faster here.
@@ -84,6 +87,8 @@ class RunConfig:
     steps: Count = 2400
     steps_per_epoch: Count = 100
     batch_size: Count = 64
+    fine_tune: Annotated[int, pydantic.Field(ge=0)] = 0
+    fine_tuned_layers: Count = 16
     sampling: Literal["uniform", "balanced"] = "uniform"
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16", "auto"] = "float32"
     strategy: Literal["none", "mirrored"] = "none"
@@ -109,6 +114,8 @@ class RunConfig:
                 f"steps ({self.steps}) must be a multiple of steps_per_epoch ({self.steps_per_epoch}); "
                 f"take {-(-self.steps // self.epoch_length) * self.epoch_length}"
             )
+        if self.fine_tune and not self.network.frozen:
+            raise InputError(f"fine_tune={self.fine_tune} goes on from a frozen trunk; add --trained-layers 0")
         check_adversary(self.objective, self.network)
 
     @property

@@ -51,7 +51,7 @@ def application_trunk(
         pixels: (B, H, W, C) symbolic input, 0..255.
         name: for example "MobileNetV2"; the model's own preprocessing is applied.
         weights: None (random), "imagenet" (downloaded by Keras) or the path of a file, `.weights.h5` or `.keras`.
-        trained_layers: how many of its last layers with weights train; None for all.
+        trained_layers: how many of its last layers with weights train, batch normalisations not counted; None for all.
         norm: "sync_batch" takes the statistics of batch normalisation over all replicas.
 
     Returns:
@@ -111,7 +111,7 @@ def file_trunk(
         pixels: (B, H, W, C) symbolic input, 0..255; resized where the model takes one other size.
         description: by `describe_file`.
         weights: the file, or None for random ones.
-        trained_layers: how many of its last layers with weights train; None for all.
+        trained_layers: how many of its last layers with weights train, batch normalisations not counted; None for all.
         norm: "sync_batch" takes the statistics of batch normalisation over all replicas.
 
     Returns:
@@ -163,11 +163,13 @@ def adopt(backbone: keras.Model, norm: str) -> keras.Model:
 
 
 def freeze(backbone: keras.Model, trained_layers: int | None) -> None:
-    """Leave all before the last layers as they are; a frozen batch normalisation keeps its statistics.
+    """Leave all before the last layers as they are, and every batch normalisation with its statistics.
+
+    What a few batches say of the statistics is worse than what the backbone has seen.
 
     Args:
         backbone: the model.
-        trained_layers: how many of its last layers with weights train; None for all.
+        trained_layers: how many of its last layers with weights train, batch normalisations not counted; None for all.
 
     Raises:
         ValueError: it has fewer.
@@ -175,6 +177,8 @@ def freeze(backbone: keras.Model, trained_layers: int | None) -> None:
     if trained_layers is None:
         return
     every = list(all_layers(backbone))
+    for layer in every:
+        layer.trainable = layer.trainable and not isinstance(layer, layers.BatchNormalization)
     weighted = [place for place, layer in enumerate(every) if layer.trainable_variables]
     if not 0 <= trained_layers <= len(weighted):
         raise InputError(f"the backbone has {len(weighted)} layers with weights, got trained_layers={trained_layers}")

@@ -105,7 +105,7 @@ class DSHGAN(AlternatingTraining):
         self.uses_unlabeled = self.method != "supervised"
 
     def _set_objective(self, objective: Objective) -> None:
-        self.objective = objective.resolve(self.num_bits, self.multi_label, self.encoder.network.frozen)
+        self.objective = objective.resolve(self.num_bits, self.multi_label, self.encoder.network.has_hidden_layer)
         self.threshold.assign(objective.threshold_for(FEW_LABELS))
         self.training_metrics = TrainingMetrics(self.objective, self.uses_unlabeled, self.generator is not None)
         self.augmenter = Augmenter(self.seed_generator, objective.augment, holes=not self.multi_label)

@@ -76,7 +76,9 @@ class HashEncoder(keras.Model):
         images = keras.Input(image_shape, name="images")
         features = _features(images, network, trunk)
         head = (num_bits, num_classes, network.adversary)
-        outputs = feature_head(features.shape[-1], *head)(features) if network.frozen else streams(features, *head)
+        outputs = (
+            feature_head(features.shape[-1], *head)(features) if network.has_hidden_layer else streams(features, *head)
+        )
         kwargs.setdefault("name", "encoder")
         super().__init__(images, outputs, **kwargs)
         self.num_bits, self.num_classes, self.image_shape = int(num_bits), int(num_classes), image_shape
@@ -86,8 +88,8 @@ class HashEncoder(keras.Model):
 
     @property
     def head(self) -> keras.Model | None:
-        """What trains on the features of a frozen trunk, (B, F) to the streams; None where the trunk trains."""
-        return self.get_layer("head") if self.network.frozen else None
+        """Hidden layer and streams, (B, F) to what the encoder returns; None without a hidden layer."""
+        return self.get_layer("head") if self.network.has_hidden_layer else None
 
     @property
     def num_features(self) -> int:
