@@ -116,4 +116,5 @@ def command(arguments: Sequence[str]) -> None:
     console = terminal.output()
     if done:
         console.print(f"{workdir} is done; its results:", markup=False)
-    console.print(results_sheet(read_entries(run)[:1]).to_rich())
+    stages = [Run(run.path("frozen")), run] if config.fine_tune else [run]
+    console.print(results_sheet([read_entries(stage)[0] for stage in stages]).to_rich())
