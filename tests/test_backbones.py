@@ -179,6 +179,7 @@ def test_preprocessing_is_the_same_in_serving_and_on_the_device(file, splits, tm
         ({"backbone": "MobileNetV2", "weights": "none.h5"}, "cannot build backbone 'MobileNetV2'"),
         ({"backbone": "VGG16", "trained_layers": 99}, "13 layers with weights, got trained_layers=99"),
         ({"trained_layers": 1}, "need a pretrained backbone"),
+        ({"hidden_layer": True}, "need a pretrained backbone"),
         ({"weights": "imagenet"}, "need a pretrained backbone"),
     ],
 )

@@ -24,11 +24,10 @@ def second_stage(config: RunConfig) -> RunConfig:
     Args:
         config: of the run, with `fine_tune` steps.
     """
-    supervised = config.method == "supervised"
     return dataclasses.replace(
         config,
         fine_tune=0,
-        method="supervised" if supervised else "semi-supervised",
+        method="supervised" if config.method == "supervised" else "semi-supervised",
         steps=config.fine_tune,
         steps_per_epoch=EPOCH if config.fine_tune % EPOCH == 0 else config.fine_tune,
         batch_size=min(BATCH_SIZE, config.batch_size),

@@ -7,6 +7,7 @@ import dataclasses
 import os
 import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -64,58 +65,65 @@ def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike[str], verbo
     strategy = prepare_devices(config)
     splits = load_data(config)
     _batches(config, splits, 0)  # refuses what does not fit, before anything is written
-    model = _complete(config, run, splits, strategy, verbose)
     if config.fine_tune:
-        _complete(config, run, splits, strategy, verbose, model)
+        _fine_tune(config, run, splits, strategy, verbose)
+    else:
+        with strategy.scope():
+            model = load_newest(run.path("checkpoints")) or _begin(config, splits, verbose)
+        _complete(config, config, model, splits, seen_by, run, verbose)
     return run.read("results") if is_chief(strategy) else {}
+
+
+def _fine_tune(config: RunConfig, run: Run, splits: Splits, strategy: tf.distribute.Strategy, verbose: int) -> None:
+    """Complete both stages of a run with `fine_tune` steps; the first is a run of its own in the folder `frozen`."""
+    frozen_run, first, second = Run(run.path("frozen")), dataclasses.replace(config, fine_tune=0), second_stage(config)
+    with strategy.scope():
+        frozen = load_newest(frozen_run.path("checkpoints"))
+        if frozen is None:
+            frozen = _begin(first, splits, verbose)
+            unfreeze(frozen, second)  # refuses what does not fit, before anything is trained
+    if is_chief(strategy):
+        _claim(config, run)
+    _complete(first, first, frozen, splits, seen_by, frozen_run, verbose)
+    with strategy.scope():
+        model = load_newest(run.path("checkpoints")) or unfreeze(frozen, second)
+    _complete(config, second, model, splits, lambda _, pixels: taught_pixels(frozen, pixels), run, verbose)
 
 
 def _complete(
     config: RunConfig,
-    run: Run,
+    stage: RunConfig,
+    model: dsh.DSHGAN,
     splits: Splits,
-    strategy: tf.distribute.Strategy,
+    see: Callable[[dsh.DSHGAN, Splits], Splits],
+    run: Run,
     verbose: int,
-    frozen: dsh.DSHGAN | None = None,
-) -> dsh.DSHGAN:
-    """Train what is left of a run, or of one of its two stages, and evaluate it.
+) -> None:
+    """Train what is left of a run and evaluate it, unless that is done.
 
     Args:
         config: of the run.
+        stage: how it trains: `config`, or what `second_stage` makes of it.
+        model: as far as it is trained.
+        splits: of pixels.
+        see: returns what the model trains on.
         run: its folder.
-        splits: its data.
-        strategy: in whose scope the model is built.
         verbose: as in `keras.Model.fit`.
-        frozen: what the first stage trained, for the second.
-
-    Returns:
-        The trained model.
     """
-    asked, whole = config, run
-    stage = config if frozen is None else second_stage(config)
-    if config.fine_tune and frozen is None:
-        stage = config = dataclasses.replace(config, fine_tune=0)
-        run = Run(run.path("frozen"))
-    with strategy.scope():
-        model = load_newest(run.path("checkpoints"))
-        if model is None:
-            model = _begin(stage, splits, verbose) if frozen is None else unfreeze(frozen, stage)
-            if asked.fine_tune and frozen is None:
-                unfreeze(model, second_stage(asked))  # refuses what does not fit, before anything is trained
-    verbose = verbose if is_chief(strategy) else 0
-    if verbose and model.trains_on_features and not model.steps_done:
+    if run.path("results").exists():  # for every worker: training ends with what all of them do together
+        return
+    chief = is_chief(model.distribute_strategy)
+    if verbose and chief and model.trains_on_features and not model.steps_done:
         print(describe_features(model, splits))
-    seen = seen_by(model, splits) if frozen is None else taught_pixels(frozen, splits)
-    if not is_chief(strategy):
+    seen = see(model, splits)
+    if not chief:
         with tempfile.TemporaryDirectory() as elsewhere:
-            _train(stage, model, splits, seen, Run(elsewhere), verbose)
-    elif not run.path("results").exists():
-        _claim(asked, whole)
-        config.save(run.path("config"))
-        _train(stage, model, splits, seen, run, verbose)
-        metrics = evaluate_model(model, splits, config.top_k, run)
-        write_json(run.path("results"), _results(config, splits, metrics, run.path("metrics")))
-    return model
+            _train(stage, model, splits, seen, Run(elsewhere), verbose=0)
+        return
+    _claim(config, run)
+    _train(stage, model, splits, seen, run, verbose)
+    metrics = evaluate_model(model, splits, config.top_k, run)
+    write_json(run.path("results"), _results(config, splits, metrics, run.path("metrics")))
 
 
 def _begin(config: RunConfig, splits: Splits, verbose: int) -> dsh.DSHGAN:
@@ -253,6 +261,7 @@ def _write_splits(run: Run, splits: Splits) -> None:
 
 
 def _results(config: RunConfig, splits: Splits, metrics: dict[str, Any], metrics_file: Path) -> dict[str, Any]:
+    with_labels = len(splits.labeled) + len(splits.validation)
     return {
         "preset": config.preset,
         "dataset": config.dataset,
@@ -260,7 +269,7 @@ def _results(config: RunConfig, splits: Splits, metrics: dict[str, Any], metrics
         "seed": config.seed,
         "seeds": config.seeds,
         "num_bits": config.num_bits,
-        "labels_per_class": _labels_per_class(config, splits),
+        "labels_per_class": config.labels_per_class or with_labels // splits.num_classes,
         "method": config.method_for(splits.multi_label),
         "gan": config.method != "supervised",
         "unlabeled": config.unlabeled,
@@ -276,10 +285,6 @@ def _results(config: RunConfig, splits: Splits, metrics: dict[str, Any], metrics
         "code_statistics": metrics.pop("code_statistics"),
         "metrics": metrics,
     }
-
-
-def _labels_per_class(config: RunConfig, splits: Splits) -> int:
-    return config.labels_per_class or (len(splits.labeled) + len(splits.validation)) // splits.num_classes
 
 
 def _git_commit() -> str | None:

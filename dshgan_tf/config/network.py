@@ -53,8 +53,11 @@ class Network:
 
     def __post_init__(self) -> None:
         """Check what goes together."""
-        if self.backbone == "small" and (self.weights is not None or self.trained_layers is not None):
-            raise InputError("weights and trained_layers need a pretrained backbone; give its name or file as backbone")
+        of_a_backbone = (self.weights, self.trained_layers, self.hidden_layer)
+        if self.backbone == "small" and any(value is not None for value in of_a_backbone):
+            raise InputError(
+                "weights, trained_layers and hidden_layer need a pretrained backbone; give its name or file as backbone"
+            )
         if self.backbone.endswith(".keras") and self.weights is not None:
             raise InputError(f"backbone {self.backbone} has its own weights; leave weights={self.weights!r} out")
         if self.frozen and self.hidden_layer is False:
