@@ -9,7 +9,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -283,30 +282,41 @@ def make_files(folder, images, count):
     return good, broken
 
 
+KILLED_WITHIN_A_BATCH = """
+import os, signal, sys
+from dshgan_tf.commands.main import main
+from dshgan_tf.search.image_store import ImageStore
+put, batches = ImageStore.put, int(sys.argv.pop(1))
+def half(rows):
+    yield from rows[: len(rows) // 2]
+    os.kill(os.getpid(), signal.SIGKILL)
+def put_or_die(store, rows):
+    global batches
+    batches -= 1
+    put(store, half(rows) if batches < 0 else rows)
+ImageStore.put = put_or_die
+main(sys.argv[1:])
+"""
+
+
 def stored(folder):
-    path = folder / "images.sqlite"
-    if not path.exists():
-        return 0
-    try:
-        with sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=5) as connection:
-            return connection.execute("SELECT count(*) FROM images").fetchone()[0]
-    except sqlite3.OperationalError:
-        return 0
+    with sqlite3.connect(f"{(folder / 'images.sqlite').as_uri()}?mode=ro", uri=True) as connection:
+        return connection.execute("SELECT count(*) FROM images").fetchone()[0]
 
 
 def test_killed_twice_the_third_call_finishes(empty, run, digits_images, tmp_path):
     good, broken = make_files(tmp_path / "photos", digits_images, 2000)
     folder = tmp_path / "photos.index"
     shutil.copytree(empty, folder)
-    command = [*PROGRAM, "index", str(run), "--images", str(tmp_path / "photos"), "--output", str(folder)]
-    for share in (0.2, 0.6):
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        while stored(folder) < share * 2000:
-            assert process.poll() is None, process.communicate()
-            time.sleep(0.002)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        assert share * 2000 <= stored(folder) < 2000
+    arguments = ["index", str(run), "--images", str(tmp_path / "photos"), "--output", str(folder)]
+    tried_again = 19  # broken ones among the first 6 batches
+    for batches, whole in ((6, 6 * 64), (13, 19 * 64 - tried_again)):
+        killed = subprocess.run(
+            [sys.executable, "-c", KILLED_WITHIN_A_BATCH, str(batches), *arguments], capture_output=True, check=False
+        )
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        assert stored(folder) == whole
+    command = [*PROGRAM, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     index = ImageIndex(folder)
     names = index.store.named()
