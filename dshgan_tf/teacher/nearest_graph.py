@@ -24,7 +24,9 @@ def normalised_features(features: np.ndarray) -> np.ndarray:
         Perronnin, Sanchez and Mensink, "Improving the Fisher kernel for large-scale image classification", ECCV 2010:
         the signed square root.
     """
-    rooted = np.sign(features) * np.sqrt(np.abs(features, dtype=np.float32))
+    rooted = np.abs(features, dtype=np.float32)
+    np.sqrt(rooted, out=rooted)  # in place: of 60,000 images a copy is 0.3 GB
+    np.copysign(rooted, features, out=rooted)
     rooted -= rooted.mean(axis=0)
     rooted /= np.maximum(np.linalg.norm(rooted, axis=1, keepdims=True), 1e-12)
     return np.ascontiguousarray(rooted, np.float32)
