@@ -29,7 +29,8 @@ STEP, AVERAGING, OBJECTIVE = "models/alternating_training.py", "models/averaging
 BATCH, BALANCE, DIVERSITY = (f"losses/{name}.py" for name in ("batch_triplets", "balance", "diversity"))
 SIMILARITY, GENERATOR = "losses/similarity.py", "models/generator.py"
 GRAPH, SPREADING = "teacher/nearest_graph.py", "teacher/label_spreading.py"
-SEVERAL = "teacher/several_labels.py"
+SEVERAL, ONE = "teacher/several_labels.py", "teacher/one_label.py"
+LINEAR = "teacher/linear_classifier.py"
 PSEUDO, SCHEDULE, PLAYER = "losses/pseudo_labels.py", "models/warmup_linear_decay.py", "models/player.py"
 
 # File, what stands there, what the fault puts in its place.
@@ -109,11 +110,11 @@ MUTANTS = [
      "own_share * ops.cast(taught, own.dtype) + (1 - own_share) * own"),
     (PSEUDO, "square = ops.square(mixed)", "square = mixed"),
     (STEP, "< self.total_steps, 0.0, 0.5)", "> self.total_steps, 0.0, 0.5)"),
-    (OBJECTIVE, "5.0 if frozen else 0.0", "0.0 if frozen else 0.0"),
+    (OBJECTIVE, "5.0 if pretrained else 0.0", "0.0 if pretrained else 0.0"),
     (GENERATOR, "return images / ops.cast(", "return images * ops.cast("),
     (GENERATOR, "set_weights([deviation, mean,", "set_weights([variance, mean,"),
     (GRAPH, "rooted -= rooted.mean(axis=0)\n", "pass\n"),
-    (GRAPH, "np.sign(features) * np.sqrt(np.abs(features, dtype=np.float32))", "features.astype(np.float32)"),
+    (GRAPH, "    np.sqrt(rooted, out=rooted)", "    pass"),
     (GRAPH, "graph = directed + directed.T", "graph = directed"),
     (GRAPH, "scale @ graph @ scale", "scale @ graph"),
     (SPREADING, "- rest * graph", "- graph / 2"),
@@ -122,10 +123,14 @@ MUTANTS = [
     (SPREADING, "np.argsort(-probabilities[members", "np.argsort(probabilities[members"),
     (SEVERAL, "[absent, present]", "[present, absent]"),
     (SEVERAL, "spread(graph, labels, REST)", "spread(graph, labels)"),
-    (SEVERAL, "(spreading + classified(rows, rows[known], labels[known])) / 2", "spreading"),
+    (SEVERAL, "(spreading + classify_each_label(rows, labels)) / 2", "spreading"),
     (SEVERAL, "1 - labels, 0)", "1 - labels, 1)"),
-    (OBJECTIVE, "0.0 if frozen and not multi_label else 0.1", "0.0 if frozen else 0.1"),
-    (OBJECTIVE, "given(self.graded_margin, multi_label and frozen)", "given(self.graded_margin, False)"),
+    (ONE, "(probabilities + classify(rows, labels)) / 2", "probabilities"),
+    (ONE, "known.sum() >= MANY_LABELS", "known.sum() > MANY_LABELS"),
+    (ONE, "        probabilities[known] = labels[known]", "        pass"),
+    (LINEAR, "probabilities[:, model.classes_] =", "probabilities[:, : len(model.classes_)] ="),
+    (OBJECTIVE, "0.0 if pretrained and not multi_label else 0.1", "0.0 if pretrained else 0.1"),
+    (OBJECTIVE, "given(self.graded_margin, multi_label and pretrained)", "given(self.graded_margin, False)"),
 ]  # fmt: skip
 FIRST_OF_FEATURES = next(place for place, mutant in enumerate(MUTANTS) if mutant[0] == SIMILARITY)
 

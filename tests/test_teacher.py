@@ -9,9 +9,11 @@ from sklearn.semi_supervised import LabelSpreading
 from dshgan_tf.teacher import nearest_graph as graphs
 from dshgan_tf.teacher import several_labels
 from dshgan_tf.teacher.label_probabilities import label_probabilities
-from dshgan_tf.teacher.label_spreading import REST, one_label, spread, spread_labels, surest
+from dshgan_tf.teacher.label_spreading import REST, class_probabilities, spread, spread_labels, surest
+from dshgan_tf.teacher.linear_classifier import classify, classify_each_label
 from dshgan_tf.teacher.nearest_graph import nearest_graph, normalised_features
-from dshgan_tf.teacher.several_labels import classified, presence, teach_several_labels
+from dshgan_tf.teacher.one_label import MANY_LABELS, teach_one_label
+from dshgan_tf.teacher.several_labels import presence, teach_several_labels
 
 
 def random_features(count, size, seed=0):
@@ -28,7 +30,7 @@ def test_two_joined_images_by_hand():
 def test_class_mass_by_hand():
     # The first class got 4 in all, the second 1; both are to get the same: the second counts four times as much.
     mass = np.array([[3.0, 0.5], [1.0, 0.5], [0.0, 0.0]])
-    found = one_label(mass, np.array([0.5, 0.5]))
+    found = class_probabilities(mass, np.array([0.5, 0.5]))
     np.testing.assert_allclose(found, [[3 / 5, 2 / 5], [1 / 3, 2 / 3], [0.5, 0.5]], rtol=1e-5)
 
 
@@ -91,7 +93,7 @@ def test_one_label_a_class_names_most_digits(rounds, least):
     chosen = [rng.choice(np.flatnonzero(digits.target == number)) for number in range(10)]
     labels = np.zeros((len(digits.target), 10))
     labels[chosen, digits.target[chosen]] = 1
-    found = spread_labels(digits.data, labels, rounds=rounds)
+    found = spread_labels(nearest_graph(normalised_features(digits.data)), labels, rounds=rounds)
     assert (found.argmax(axis=1) == digits.target).mean() > least
     np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-5)
     np.testing.assert_array_equal(found[chosen], labels[chosen])
@@ -104,13 +106,13 @@ def test_a_round_spreads_again_from_the_surest():
     chosen = [np.flatnonzero(digits.target == number)[0] for number in range(10)]
     labels[chosen, range(10)] = 1
     graph, even = nearest_graph(normalised_features(digits.data), 10), np.full(10, 0.1)
-    found = [one_label(spread(graph, labels), even)]
+    found = [class_probabilities(spread(graph, labels), even)]
     for _ in range(2):
         found[-1][chosen] = labels[chosen]
-        found.append(one_label(spread(graph, surest(found[-1], labels)), even))
+        found.append(class_probabilities(spread(graph, surest(found[-1], labels)), even))
         found[-1][chosen] = labels[chosen]
     for rounds, expected in enumerate(found):
-        np.testing.assert_allclose(spread_labels(digits.data, labels, rounds=rounds), expected, atol=1e-5)
+        np.testing.assert_allclose(spread_labels(graph, labels, rounds=rounds), expected, atol=1e-5)
     assert all(np.abs(found[i + 1] - found[i]).max() > 0.1 for i in range(2))
 
 
@@ -138,7 +140,7 @@ def test_the_teacher_of_several_labels_is_the_mean_of_two():
     absent = (1 - labels) * known[:, None]
     frequency = np.maximum(labels[known].mean(axis=0), 1e-6)
     spreading = presence(spread(graph, labels, rest), spread(graph, absent, rest), frequency)
-    linear = classified(rows, rows[known], labels[known])
+    linear = classify_each_label(rows, labels)
     found = teach_several_labels(digits.data, labels)
     np.testing.assert_allclose(found[~known], (spreading + linear)[~known] / 2, atol=1e-6)
     assert found[:, 2].max() < 1e-3
@@ -155,10 +157,46 @@ def test_labels_far_away_spread_less_with_a_smaller_rest():
 
 def test_a_label_is_classified_by_its_own_side():
     rows = normalised_features(np.array([[4.0, 0, 1], [5, 0, 0], [0, 4, 0], [0, 5, 1], [6, 0, 0], [0, 6, 0]]))
-    labels = np.array([[1, 0], [1, 0], [0, 0], [0, 0]])
-    found = classified(rows, rows[:4], labels)
+    labels = np.array([[1, 0, 1], [1, 0, 1], [0, 0, 1], [0, 0, 1], [0, 0, 0], [0, 0, 0]])
+    found = classify_each_label(rows, labels)
     assert found[4, 0] > 0.9 > 0.1 > found[5, 0]
     np.testing.assert_array_equal(found[:, 1], 0)
+    np.testing.assert_array_equal(found[:, 2], 1)
+
+
+def test_a_class_is_told_by_its_own_side():
+    rows = normalised_features(np.array([[4.0, 0, 1], [5, 0, 0], [0, 4, 0], [0, 5, 1], [6, 0, 0], [0, 6, 0]]))
+    labels = np.array([[1, 0, 0], [1, 0, 0], [0, 0, 1], [0, 0, 1], [0, 0, 0], [0, 0, 0]])  # nobody has the second
+    found = classify(rows, labels)
+    assert found[4, 0] > 0.75 > 0.25 > found[5, 0]
+    np.testing.assert_array_equal(found[:, 1], 0)
+    np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-5)
+
+
+def some_digits(labels_per_class):
+    digits, labels = load_digits(), np.zeros((1797, 10), np.float32)
+    for number in range(10):
+        labels[np.flatnonzero(digits.target == number)[:labels_per_class], number] = 1
+    return digits, labels
+
+
+def test_a_linear_classifier_has_its_say_where_labels_are_many():
+    for count in (MANY_LABELS - 1, MANY_LABELS):
+        digits, labels = some_digits(count)
+        known, rows = labels.any(axis=1), normalised_features(digits.data)
+        expected = spread_labels(nearest_graph(rows), labels)
+        if count == MANY_LABELS:
+            expected[~known] = (expected + classify(rows, labels))[~known] / 2
+        found = teach_one_label(digits.data, labels)
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+        np.testing.assert_array_equal(found[known], labels[known])
+        np.testing.assert_array_equal(label_probabilities(digits.data, labels, multi_label=False), found)
+
+
+def test_one_class_needs_no_classifier():
+    digits, labels = some_digits(MANY_LABELS)
+    labels[:, 1:] = 0
+    np.testing.assert_allclose(teach_one_label(digits.data, labels)[:, 0], 1, rtol=1e-5)
 
 
 def test_normalised_features_by_hand():

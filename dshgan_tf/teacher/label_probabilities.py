@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dshgan_tf.teacher.label_spreading import spread_labels
+from dshgan_tf.teacher.one_label import teach_one_label
 from dshgan_tf.teacher.several_labels import teach_several_labels
 
 
@@ -19,4 +19,4 @@ def label_probabilities(features: np.ndarray, labels: np.ndarray, multi_label: b
     Returns:
         (N, L) float32 probabilities; labelled images have their own labels.
     """
-    return teach_several_labels(features, labels) if multi_label else spread_labels(features, labels)
+    return teach_several_labels(features, labels) if multi_label else teach_one_label(features, labels)

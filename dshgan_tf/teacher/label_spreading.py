@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse
 
-from dshgan_tf.teacher.nearest_graph import nearest_graph, normalised_features
-
 REST = 0.99  # alpha: how much an image takes from its neighbours; the rest is its own label
 TOLERANCE, MOST_STEPS = 1e-5, 1000  # of the conjugate gradients
 ROUNDS, SHARE = 4, 0.8  # how often the surest images of each class become labelled, and which share of them
@@ -34,7 +32,7 @@ def spread(graph: scipy.sparse.spmatrix, labels: np.ndarray, rest: float = REST)
     return (1 - rest) * np.maximum(np.stack(columns, axis=1), 0)
 
 
-def one_label(mass: np.ndarray, frequency: np.ndarray) -> np.ndarray:
+def class_probabilities(mass: np.ndarray, frequency: np.ndarray) -> np.ndarray:
     """Turn what flowed to each image into probabilities of its one class.
 
     Class mass normalisation: over all images a class gets as much as it is frequent. Otherwise the class whose
@@ -54,29 +52,27 @@ def one_label(mass: np.ndarray, frequency: np.ndarray) -> np.ndarray:
     return (balanced / balanced.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def spread_labels(features: np.ndarray, labels: np.ndarray, neighbours: int = 10, rounds: int = ROUNDS) -> np.ndarray:
+def spread_labels(graph: scipy.sparse.spmatrix, labels: np.ndarray, rounds: int = ROUNDS) -> np.ndarray:
     """Tell how probable each class is for every image, from the few whose class is known.
 
     Labels are spread once. Then the surest share of each class counts as labelled, and the labels are spread again,
     ``rounds`` times. So one unlucky labelled image no longer speaks for its class alone.
 
     Args:
-        features: (N, F) float, of labelled and unlabelled images.
+        graph: (N, N), from ``nearest_graph``, of labelled and unlabelled images.
         labels: (N, L) one-hot; rows of zeros are unlabelled.
-        neighbours: of each image in the graph, at least 1.
         rounds: how often it is spread again, at least 0.
 
     Returns:
         (N, L) float32 probabilities; labelled images have their own labels.
     """
-    graph = nearest_graph(normalised_features(features), neighbours)
     labels = labels.astype(np.float32)
     known = labels.any(axis=1)
     frequency = labels[known].mean(axis=0)
-    probabilities = one_label(spread(graph, labels), frequency)
+    probabilities = class_probabilities(spread(graph, labels), frequency)
     for _ in range(rounds):
         probabilities[known] = labels[known]
-        probabilities = one_label(spread(graph, surest(probabilities, labels)), frequency)
+        probabilities = class_probabilities(spread(graph, surest(probabilities, labels)), frequency)
     probabilities[known] = labels[known]
     return probabilities
 

@@ -53,14 +53,15 @@ def nearest_graph(features: np.ndarray, neighbours: int = 10) -> scipy.sparse.cs
 
     count, size = features.shape
     neighbours = min(neighbours, count - 1)
-    index: faiss.Index = faiss.IndexFlatIP(size)
-    if count > EXACT_UP_TO:
+    if count <= EXACT_UP_TO:
+        cosines, nearest = faiss.knn(features, features, neighbours + 1, metric=faiss.METRIC_INNER_PRODUCT)  # no copy
+    else:
         cells = int(4 * np.sqrt(count))
-        index = faiss.IndexIVFFlat(index, size, cells, faiss.METRIC_INNER_PRODUCT)
+        index = faiss.IndexIVFFlat(faiss.IndexFlatIP(size), size, cells, faiss.METRIC_INNER_PRODUCT)
         index.train(features[np.random.default_rng(0).choice(count, min(count, 40 * cells), replace=False)])
         index.nprobe = CELLS_PROBED
-    index.add(features)
-    cosines, nearest = index.search(features, neighbours + 1)
+        index.add(features)
+        cosines, nearest = index.search(features, neighbours + 1)
     rows = np.repeat(np.arange(count), neighbours + 1)
     columns, weights = nearest.ravel(), np.maximum(cosines.ravel(), 0)
     edges = (columns >= 0) & (columns != rows)  # -1: the approximate index found fewer

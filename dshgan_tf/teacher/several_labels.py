@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from dshgan_tf.teacher.label_spreading import one_label, spread
+from dshgan_tf.teacher.label_spreading import class_probabilities, spread
+from dshgan_tf.teacher.linear_classifier import classify_each_label
 from dshgan_tf.teacher.nearest_graph import nearest_graph, normalised_features
 
 REST = 0.8  # alpha: with 0.99, labels that lie side by side in a picture flow into one another
-INVERSE_PENALTY = 30.0  # C of the logistic regression, on rows of length 1
-MOST_STEPS = 300  # of its solver
 
 
 def teach_several_labels(features: np.ndarray, labels: np.ndarray, neighbours: int = 10) -> np.ndarray:
@@ -32,7 +31,7 @@ def teach_several_labels(features: np.ndarray, labels: np.ndarray, neighbours: i
     graph = nearest_graph(rows, neighbours)
     absent = np.where(known[:, None], 1 - labels, 0)
     spreading = presence(spread(graph, labels, REST), spread(graph, absent, REST), frequency)
-    probabilities = (spreading + classified(rows, rows[known], labels[known])) / 2
+    probabilities = (spreading + classify_each_label(rows, labels)) / 2
     probabilities[known] = labels[known]
     return probabilities
 
@@ -50,27 +49,4 @@ def presence(present: np.ndarray, absent: np.ndarray, frequency: np.ndarray) -> 
     """
     pairs = np.stack([absent, present], axis=-1)
     shares = np.stack([1 - frequency, frequency], axis=-1)
-    return np.stack([one_label(pairs[:, i], shares[i])[:, 1] for i in range(pairs.shape[1])], axis=1)
-
-
-def classified(rows: np.ndarray, known_rows: np.ndarray, known_labels: np.ndarray) -> np.ndarray:
-    """Learn each label by a logistic regression of its own.
-
-    Args:
-        rows: (N, F) float32, from ``normalised_features``.
-        known_rows: (M, F) float32, those of the labelled images.
-        known_labels: (M, L) multi-hot.
-
-    Returns:
-        (N, L) float32 in [0, 1]; a label that all labelled images have, or none, is as probable for all others.
-    """
-    from sklearn.linear_model import LogisticRegression
-
-    probabilities = np.empty((len(rows), known_labels.shape[1]), np.float32)
-    for label, column in enumerate(known_labels.T):
-        if column.min() == column.max():
-            probabilities[:, label] = column[0]
-            continue
-        model = LogisticRegression(C=INVERSE_PENALTY, max_iter=MOST_STEPS).fit(known_rows, column)
-        probabilities[:, label] = model.predict_proba(rows)[:, 1]
-    return probabilities
+    return np.stack([class_probabilities(pairs[:, i], shares[i])[:, 1] for i in range(pairs.shape[1])], axis=1)
