@@ -31,6 +31,7 @@ from dshgan_tf.codes import pack
 from dshgan_tf.data.feature_cache import trunk_features
 from dshgan_tf.data.feature_splits import with_teacher
 from dshgan_tf.data.protocols import Protocol, split
+from dshgan_tf.data.source import Source
 from dshgan_tf.data.sources import read
 from dshgan_tf.data.splits import Part, Splits
 from dshgan_tf.data.trunk_size import side_for
@@ -166,7 +167,8 @@ def main() -> None:
     for count in given.labels:
         for seed in given.seeds:
             protocol = Protocol("photographs", QUERIES, count)
-            splits = split(features, labels, num_classes, tuple(map(str, range(num_classes))), protocol, seed, "photos")
+            source = Source(features, labels, tuple(map(str, range(num_classes))))
+            splits = split(source, protocol, seed, "photos")
             compared = rivals(splits, seed, network)
             names = [*compared]
             for name, run in compared.items():

@@ -22,6 +22,7 @@ from dshgan_tf.export.quantize import first, layers, quantize
 import dshgan_tf as dsh
 from dshgan_tf.errors import ExportError, InputError
 from dshgan_tf.files import remove_leftovers, write_json
+from dshgan_tf.images import picture_files, preprocessing
 from dshgan_tf.models.signatures import device_default, image_signature
 from dshgan_tf.search import litert_encoder
 from dshgan_tf.search.litert_encoder import LiteRTEncoder
@@ -89,7 +90,7 @@ def export_tflite(
         checks = [_check_variant(target, variant, model, held_out, about) for variant, target in targets.items()]
         for name in EDGE_KIT:
             shutil.copy(Path(__file__).parent / "edge" / name, made)
-        for module in (dsh.preprocessing, dsh.errors, litert_encoder):
+        for module in (preprocessing, picture_files, dsh.errors, litert_encoder):
             shutil.copy(module.__file__, made)
         output.mkdir(exist_ok=True)
         # A model before its sidecar, whose checksum then fits or tells; the report last.

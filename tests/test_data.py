@@ -9,6 +9,7 @@ import tensorflow as tf
 import dshgan_tf as dsh
 from dshgan_tf.data import Part, Protocol, TripletOrder
 from dshgan_tf.data.protocols import split
+from dshgan_tf.data.source import Source
 from dshgan_tf.data.splits import PARTS, checksum
 from dshgan_tf.data.triplets import balanced_shares
 from dshgan_tf.run import load_data
@@ -46,7 +47,7 @@ def test_cifar10_protocol_counts(name, counts):
     labels = np.random.default_rng(0).permutation(np.arange(60000) % 10)
     images = np.zeros((60000, 1, 1, 1), np.uint8)
     protocol = dsh.data.PROTOCOLS[name]
-    splits = split(images, labels, 10, tuple("0123456789"), protocol, seed=0, name="cifar10")
+    splits = split(Source(images, labels, tuple("0123456789")), protocol, seed=0, name="cifar10")
     assert tuple(len(getattr(splits, part)) for part in PARTS) == counts
 
 
@@ -223,7 +224,7 @@ def test_rows_by_names(digits):
 
 def test_all_labelled_repeats_them_as_unlabelled():
     images, labels = arrays()
-    splits = split(images, labels, 3, ("a", "b", "c"), Protocol("all", 2, None), 0, "arrays")
+    splits = split(Source(images, labels, ("a", "b", "c")), Protocol("all", 2, None), 0, "arrays")
     batch = next(iter(dsh.data.triplets(splits, batch_size=8)))
     np.testing.assert_array_equal(batch["image"], batch["unlabeled_image"])
 
@@ -251,7 +252,7 @@ def test_unseen_classes_of_many_labels_count_alone():
     rng = np.random.default_rng(0)
     rows = rng.integers(0, 2, (400, 6), np.uint8)
     protocol = Protocol("arrays", 5, 5, unseen_classes=2)
-    splits = split(np.zeros((400, 4, 4, 1), np.uint8), rows, 6, tuple("abcdef"), protocol, 0, "arrays")
+    splits = split(Source(np.zeros((400, 4, 4, 1), np.uint8), rows, tuple("abcdef")), protocol, 0, "arrays")
     unseen = ["abcdef".index(name) for name in splits.unseen_names]
     assert not rows[splits.labeled.ids][:, unseen].any() and splits.labeled.labels.shape[1] == 4
     np.testing.assert_array_equal(splits.query.labels[:, 4:], rows[splits.query.ids][:, unseen])
@@ -262,7 +263,7 @@ def test_too_many_unseen_classes_are_refused():
     images, labels = arrays(classes=4)
     for count in (1, 3):
         with pytest.raises(ValueError, match=f"unseen_classes must be 0, or leave 2 .*got {count}"):
-            split(images, labels, 4, tuple("abcd"), Protocol("arrays", 2, 2, unseen_classes=count), 0, "arrays")
+            split(Source(images, labels, tuple("abcd")), Protocol("arrays", 2, 2, unseen_classes=count), 0, "arrays")
 
 
 @pytest.mark.parametrize("protocol", ["digits", "digits-2", "digits-unseen"])
@@ -312,3 +313,63 @@ def test_altered_and_leaky_splits_are_refused(tmp_path, digits):
         path.write_text(text)
         with pytest.raises(ValueError, match="cannot read splits from"):
             dsh.data.read_splits(path)
+
+
+def grouped(groups, seed=0, labels_per_class=5):
+    images, labels = np.arange(300, dtype=np.uint8).reshape(-1, 1, 1, 1) % 251, np.arange(300) % 3
+    labels[::10] = -1
+    source = Source(images, labels, ("a", "b", "c"), groups=groups)
+    return source, split(source, Protocol("table", 4, labels_per_class), seed, "table")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_group_never_falls_on_both_sides(seed):
+    groups = np.random.default_rng(seed).integers(0, 60, 300)
+    source, splits = grouped(groups, seed)
+    trained = np.concatenate([splits.labeled.ids, splits.unlabeled.ids])
+    for apart in (splits.query, splits.validation):
+        assert not set(groups[apart.ids]) & set(groups[trained])
+    assert not set(groups[splits.query.ids]) & set(groups[np.concatenate([splits.database.ids, splits.validation.ids])])
+    assert len(splits.query) > 12  # whole groups
+    # Nothing else is left out: every other image with a label is a query or is searched.
+    assert len(splits.query) + len(splits.database) == (source.labels >= 0).sum()
+
+
+def test_without_groups_the_draw_is_as_before():
+    _, plain = grouped(None)
+    _, alone = grouped(np.arange(300))
+    assert plain.describe() == alone.describe()
+
+
+def test_what_the_data_say_is_taken_as_it_is():
+    images, labels = np.zeros((90, 2, 2, 1), np.uint8), np.arange(90) % 3
+    sides = np.repeat(["query", "train", "database"], 30)
+    labels[30:45] = -1
+    source = Source(images, labels, ("a", "b", "c"), sides=sides)
+    splits = split(source, Protocol("table", 1, None), 0, "table")
+    assert splits.query.ids.tolist() == list(range(30)) and splits.database.ids.tolist() == list(range(60, 90))
+    assert splits.unlabeled.ids.tolist() == list(range(30, 45))
+    trained = np.concatenate([splits.labeled.ids, splits.validation.ids])
+    assert sorted(trained) == list(range(45, 60)) and len(splits.validation) == 3
+    few = split(source, Protocol("table", 1, 2), 0, "table")
+    assert len(few.labeled) == 6 and len(few.unlabeled) == 24 and set(few.labeled.ids) <= set(range(45, 60))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda labels, sides: sides.__setitem__(slice(0, 30), "train"), "no image has 'query'"),
+        (lambda labels, sides: labels.__setitem__(slice(0, 2), -1), "2 images are query or database.*no label"),
+    ],
+)
+def test_a_split_of_the_data_that_cannot_be_evaluated_is_refused(change, message):
+    labels, sides = np.arange(90) % 3, np.repeat(["query", "train", "database"], 30)
+    change(labels, sides)
+    source = Source(np.zeros((90, 2, 2, 1), np.uint8), labels, ("a", "b", "c"), sides=sides)
+    with pytest.raises(ValueError, match=message):
+        split(source, Protocol("table", 1, None), 0, "table")
+    groups = np.arange(90) % 45  # 0 to 29 are queries, and database too
+    source = Source(np.zeros((90, 2, 2, 1), np.uint8), np.arange(90) % 3, ("a", "b", "c"), groups=groups)
+    source = dataclasses.replace(source, sides=np.repeat(["query", "train", "database"], 30))
+    with pytest.raises(ValueError, match="30 groups of the table have queries and other images"):
+        split(source, Protocol("table", 1, None), 0, "table")

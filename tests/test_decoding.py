@@ -8,9 +8,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from dshgan_tf.images import preprocessing
-from dshgan_tf.images.decoding import decode_images
-from dshgan_tf.images.preprocessing import MAX_PIXELS, MAX_SIDE
+from dshgan_tf.images import picture_files
+from dshgan_tf.images.decoding import MAX_PIXELS, decode_images
+from dshgan_tf.images.picture_files import MAX_SIDE
 
 
 def picture(height, width, channels, seed=0):
@@ -47,7 +47,7 @@ CASES = {
 @pytest.mark.parametrize("image_shape", [(16, 16, 3), (28, 20, 1), (40, 56, 3)])
 def test_the_graph_reads_files_as_the_reader_does(name, image_shape, tmp_path):
     (tmp_path / "file").write_bytes(CASES[name])
-    theirs = np.rint(preprocessing.read_image(str(tmp_path / "file"), image_shape))
+    theirs = np.rint(picture_files.read_image(str(tmp_path / "file"), image_shape))
     ours = tf.function(decode_images)(tf.constant([CASES[name]]), image_shape)[0].numpy()
     assert ours.dtype == np.float32 and (ours == np.rint(ours)).all()
     # Another order of summation may round a value at .5 to the other side.
@@ -81,6 +81,7 @@ def jpeg_header(width, height):
 BOMBS = {
     "png": png_header(20_000, 20_000),
     "jpeg": jpeg_header(20_000, 20_000),
+    "jpeg, long": jpeg_header(65_000, 10) + bytes(10_000),
     "long": png_header(1_000_000, 16),
     "few pixels too many": png_header(4097, 4096),
 }
@@ -93,7 +94,7 @@ def test_bombs_are_refused(name, tmp_path):
     (tmp_path / "bomb").write_bytes(BOMBS[name])
     with pytest.raises(ValueError, match="bomb is|cannot read .*bomb"), warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        preprocessing.read_image(str(tmp_path / "bomb"), (8, 8, 3))
+        picture_files.read_image(str(tmp_path / "bomb"), (8, 8, 3))
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from PIL import Image
 import dshgan_tf as dsh
 from dshgan_tf.data import read_splits
 from dshgan_tf.images.decoding import decode_images
-from dshgan_tf.images.preprocessing import read_image
+from dshgan_tf.images.picture_files import read_image
 from dshgan_tf.search.image_index import read_manifest
 
 TIMES = 1000

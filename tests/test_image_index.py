@@ -21,7 +21,7 @@ from PIL import Image
 
 import dshgan_tf as dsh
 from dshgan_tf.commands.main import main
-from dshgan_tf.images import preprocessing
+from dshgan_tf.images import picture_files
 from dshgan_tf.run import Run
 from dshgan_tf.search.image_index import ImageIndex
 from dshgan_tf.search.image_store import Stored
@@ -116,13 +116,13 @@ def test_files_as_people_have_them(index, digits_images, tmp_path, capsys):
         write(folder, digits_images[i : i + 1], suffix, first=i)
     (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing more")
     (folder / "empty.jpg").write_bytes(b"")
-    for name in ("notes.txt", "a.heic", "b.heic", "README"):
+    for name in ("notes.txt", "a.jxl", "b.jxl", "README"):
         (folder / name).write_text("x")
     (folder / ".hidden.png").write_bytes(b"x")
     (folder / os.fsdecode(b"odd-\xff.png")).write_bytes((folder / "00000.png").read_bytes())
     update = update_from_folder(index, folder)
     assert update.added == len(FORMATS) + 1 and set(update.broken) == {"broken.png", "empty.jpg"}
-    assert update.foreign == {".heic": 2, ".txt": 1, "no suffix": 1}
+    assert update.foreign == {".jxl": 2, ".txt": 1, "no suffix": 1}
     assert str(folder) not in "".join(update.broken.values())
     # The file that was broken is mended.
     (folder / "broken.png").write_bytes((folder / "00000.png").read_bytes())
@@ -147,7 +147,7 @@ def test_a_file_that_could_not_be_read_once_is_tried_again(index, digits_images,
 
 def test_reasons_name_no_path_of_this_machine(index, digits_images, tmp_path, monkeypatch):
     write(tmp_path / "photos", digits_images[:1])
-    Image.new("L", (preprocessing.MAX_SIDE + 1, 1)).save(tmp_path / "photos" / "wide.png")
+    Image.new("L", (picture_files.MAX_SIDE + 1, 1)).save(tmp_path / "photos" / "wide.png")
     (tmp_path / "photos" / "cut.png").write_bytes((tmp_path / "photos" / "00000.png").read_bytes()[:40])
     update = update_from_folder(index, tmp_path / "photos")
     assert set(update.broken) == {"wide.png", "cut.png"}
@@ -224,7 +224,7 @@ def test_a_search_starts_no_tensorflow(index, digits_images, tmp_path):
     update_from_folder(index, tmp_path / "photos")
     code = """
 import sys
-from dshgan_tf.images import preprocessing
+from dshgan_tf.images import picture_files
 from dshgan_tf.commands.main import main
 assert main(sys.argv[1:]) == 0
 heavy = {"tensorflow", "keras", "numba", "scipy", "sklearn", "matplotlib"} & set(sys.modules)

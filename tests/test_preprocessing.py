@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dshgan_tf.images import preprocessing
+from dshgan_tf.images import picture_files, preprocessing
 
 
 def test_pixels_are_rounded_and_clipped():
@@ -38,6 +38,6 @@ def test_reading_rotates_and_converts(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 3  # turned by 180 degrees
     Image.fromarray(picture).save(tmp_path / "turned.png", exif=exif)
-    read = preprocessing.read_image(str(tmp_path / "turned.png"), (4, 6, 3))
+    read = picture_files.read_image(str(tmp_path / "turned.png"), (4, 6, 3))
     np.testing.assert_array_equal(read, picture[::-1, ::-1])
-    assert preprocessing.read_image(str(tmp_path / "turned.png"), (2, 3, 1)).shape == (2, 3, 1)
+    assert picture_files.read_image(str(tmp_path / "turned.png"), (2, 3, 1)).shape == (2, 3, 1)

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow
 import pytest
 import tensorflow_datasets as tfds
+from dshgan_tf.training.data_summary import what_the_data_are
 from dshgan_tf.training.presets import PRESETS
 from dshgan_tf.training.runner import train_and_evaluate
 from PIL import Image
@@ -313,8 +314,10 @@ def test_modes_and_sizes_are_converted(tmp_path):
     exif[0x0112] = 3  # stored upside down
     turned.save(root / "b" / "turned.jpg", exif=exif, quality=100)
     listing = list_folder(root)
-    images, kept, skipped = decode(listing, (8, 8, 3))
+    images, kept, skipped, blank, same = decode(listing, (8, 8, 3))
+    assert (0, 3, 5) in same  # one picture in grey, in three ways
     assert not skipped and len(images) == len(kept) == 11
+    assert blank == ("b/tiny.png",)
     turned = images[listing.names.index("b/turned.jpg")]
     assert turned[:3].max() < 30 and turned[-3:].min() > 220
     files = [root / name for name in listing.names]
@@ -340,12 +343,12 @@ def test_labels_of_tfds_below_zero_are_no_labels():
 def test_decoding_is_done_once_until_a_file_changes(tmp_path):
     root = write_folder(tmp_path / "data")
     listing = list_folder(root)
-    first, _, _ = decode(listing, (12, 12, 3))
+    first, *_ = decode(listing, (12, 12, 3))
     files = sorted((tmp_path / "cache" / "dshgan_tf" / "images").rglob("decoded.*"))
     decode(listing, (12, 12, 3))
     assert sorted((tmp_path / "cache" / "dshgan_tf" / "images").rglob("decoded.*")) == files and len(files) == 2
     picture(50).save(root / "class0" / "000.png")
-    changed, _, _ = decode(listing, (12, 12, 3))
+    changed, *_ = decode(listing, (12, 12, 3))
     assert changed[listing.names.index("class0/000.png"), 0, 0, 0] == 50
     assert first[listing.names.index("class0/000.png"), 0, 0, 0] == 0
 
@@ -359,3 +362,46 @@ def test_what_is_missing_is_said(tmp_path, capsys):
         list_nuswide(tmp_path)
     with pytest.raises(ValueError, match="no path inside"):
         Listing(tmp_path, ("../a.png",), (("a",),), ("a", "b"))
+
+
+def test_what_a_folder_holds_besides_is_named(tmp_path):
+    root = write_folder(tmp_path / "data")
+    for name in ("class0/a.jxl", "class0/b.JXL", "notes.txt"):
+        (root / name).write_bytes(b"x")
+    Image.new("RGB", (12, 12), "black").save(root / "class0" / "blank.png")
+    source = read("folder", str(root))
+    assert source.skipped == {
+        "class0/a.jxl": ".jxl files are not read",
+        "class0/b.JXL": ".jxl files are not read",
+        "notes.txt": ".txt files are not read",
+    }
+    assert source.blank == ("class0/blank.png",)
+    again = read("folder", str(root))  # from the cache
+    assert (again.skipped, again.blank) == (source.skipped, source.blank)
+    splits = dsh.data.load("folder", data_dir=str(root))
+    assert splits.describe()["blank"] == ["class0/blank.png"]
+    _, skipped, blank = what_the_data_are(splits)
+    assert skipped.startswith("3 files could not be used (2 .jxl files are not read, 1 .txt files are not read)")
+    assert blank.startswith("1 pictures are blank, such as class0/blank.png")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_table_tells_sides_and_groups(suffix, tmp_path):
+    rows = []
+    for number in range(60):
+        picture(number).save(tmp_path / f"{number:02d}.png")
+        side = "query" if number < 12 else "train" if number < 36 else "database"
+        rows.append((f"{number:02d}.png", "cat" if number % 2 else "dog", side, "" if number % 5 else f"g{number}"))
+    columns = dict(zip(("path", "labels", "split", "group"), map(list, zip(*rows, strict=True)), strict=True))
+    if suffix == "csv":
+        lines = [",".join(row) for row in [tuple(columns), *rows]]
+        (tmp_path / "table.csv").write_text("\n".join(lines))
+    else:
+        parquet.write_table(pyarrow.table(columns), tmp_path / "table.parquet")
+    splits = dsh.data.load("table", data_dir=str(tmp_path / f"table.{suffix}"))
+    assert splits.query.ids.tolist() == list(range(12)) and splits.database.ids.tolist() == list(range(36, 60))
+    source = read("table", str(tmp_path / f"table.{suffix}"))
+    assert len(np.unique(source.groups)) == 60  # each without a group is one of its own
+    (tmp_path / "other.csv").write_text("path,labels,split\n00.png,a,query\n01.png,b,test\n")
+    with pytest.raises(ValueError, match="column split says 'test'; it takes query, train, database"):
+        list_table(tmp_path / "other.csv")

@@ -85,7 +85,7 @@ def test_every_subcommand_has_help(capsys):
 
 def test_unknown_subcommands_and_versions(capsys):
     assert main.main(["find"]) == 2
-    assert "no subcommand 'find'; there are quickstart, train" in capsys.readouterr().err
+    assert "no subcommand 'find'; there are quickstart, data, train" in capsys.readouterr().err
     assert main.main([]) == 2
     assert main.main(["--version"]) == 0
     assert f"dshgan_tf {dsh.__version__}" in capsys.readouterr().out

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 import os
 import subprocess
@@ -17,6 +16,7 @@ from dshgan_tf.training.advice import advice
 from dshgan_tf.training.build import build
 from dshgan_tf.training.checkpoints import Checkpoint, load_newest
 from dshgan_tf.training.cost import describe, describe_features
+from dshgan_tf.training.data_summary import what_the_data_are
 from dshgan_tf.training.devices import between_processes, is_chief, prepare_devices
 from dshgan_tf.training.evaluate import evaluate_model
 from dshgan_tf.training.fine_tuning import second_stage, taught_pixels, unfreeze
@@ -30,7 +30,6 @@ from dshgan_tf.callbacks import RetrievalEvaluation, SampleGrid, StopOnNonFinite
 from dshgan_tf.config import RunConfig
 from dshgan_tf.data import Splits
 from dshgan_tf.data.feature_splits import seen_by
-from dshgan_tf.data.splits import PARTS
 from dshgan_tf.errors import InputError
 from dshgan_tf.files import atomic_path, write_json
 from dshgan_tf.images.nearest_images import NearestImages
@@ -141,8 +140,7 @@ def _train(config: RunConfig, model: dsh.DSHGAN, splits: Splits, seen: Splits, r
     """Train what is left to train, on `seen`: the splits, or the features that a frozen trunk makes of them."""
     _write_splits(run, splits)
     if verbose:
-        _say_what_the_data_are(splits)
-        for line in advice(config, splits):
+        for line in (*what_the_data_are(splits), *advice(config, splits)):
             print(line)
     truncate_metrics(run.path("metrics"), model.steps_done // config.epoch_length)
     if verbose and model.steps_done < config.steps:
@@ -153,21 +151,6 @@ def _train(config: RunConfig, model: dsh.DSHGAN, splits: Splits, seen: Splits, r
         _fit(config, model, splits, seen, run, config.epoch_length, verbose)
     with atomic_path(run.path("model")) as path:
         model.save(path)  # here, since it reads metrics that are summed over all workers, who are all here
-
-
-def _say_what_the_data_are(splits: Splits) -> None:
-    """What was found: for own data nobody has said it before."""
-    height, width, channels = splits.image_shape
-    sizes = ", ".join(f"{len(getattr(splits, part)):,} {part}" for part in PARTS)
-    kind = "several labels an image" if splits.multi_label else "one label an image"
-    print(f"{splits.name}: {splits.num_classes} classes, {kind}, {height} x {width} x {channels}; {sizes} images")
-    if splits.skipped:
-        reasons = collections.Counter(reason.split(" (")[0][:60] for reason in splits.skipped.values())
-        counted = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common(3))
-        print(
-            f"{len(splits.skipped):,} files could not be used ({counted}), listed in splits.json: "
-            "figures are not comparable with those on all files"
-        )
 
 
 def _fit(

@@ -11,11 +11,12 @@ from tyro.conf import Positional
 from dshgan_tf.commands import terminal
 from dshgan_tf.errors import InputError
 from dshgan_tf.files import checksum
-from dshgan_tf.images.preprocessing import SUFFIXES
+from dshgan_tf.images.find_images import find_images
+from dshgan_tf.images.picture_files import SUFFIXES
 from dshgan_tf.run import Run
 from dshgan_tf.search.image_index import MANIFEST, ImageIndex, read_manifest
 from dshgan_tf.search.image_store import DATABASE, FOLDER
-from dshgan_tf.search.index_update import Update, find_images, update_from_arrays, update_from_folder
+from dshgan_tf.search.index_update import Update, update_from_arrays, update_from_folder
 
 
 def index(workdir: Positional[Path], *, output: Path, images: Path | None = None, data_dir: str | None = None) -> None:

@@ -13,6 +13,7 @@ from dshgan_tf.commands import terminal
 # Subcommand -> an example, and what it does. Each has a module of its name here, imported when it is called.
 SUBCOMMANDS = {
     "quickstart": ("", "a tour on digits, in minutes"),
+    "data": ("check photos/", "what is wrong with pictures"),
     "train": ("photos/ --workdir runs/a", "train, evaluate; again: resume"),
     "evaluate": ("runs/a runs/b", "evaluate again, side by side"),
     "tune": ("digits --workdir runs/t --trials 9", "search for better settings"),

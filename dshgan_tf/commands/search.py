@@ -117,7 +117,8 @@ def _expectation(index: ImageIndex, radius: int | None, precision: float | None)
 def _by_images(index: ImageIndex, paths: Sequence[Path], limit: int | None, radius: int | None) -> list[Answer]:
     import numpy as np
 
-    from dshgan_tf.images.preprocessing import open_picture, to_image, to_uint8
+    from dshgan_tf.images.picture_files import open_picture, to_image
+    from dshgan_tf.images.preprocessing import to_uint8
 
     pictures = [open_picture(path) for path in paths]
     images = np.stack([to_uint8(to_image(picture, index.image_shape)) for picture in pictures])

@@ -98,17 +98,18 @@ def run(name: str, command: Callable[[Sequence[str]], Any], arguments: Sequence[
         return INTERRUPTED
 
 
-def parse(function: Callable[..., Any], arguments: Sequence[str]) -> Any:
+def parse(function: Callable[..., Any], arguments: Sequence[str], name: str | None = None) -> Any:
     """Call a function, or make a dataclass, with arguments from the command line; its docstring is the help.
 
     Args:
         function: whose annotated parameters, or fields, are the flags.
         arguments: without the names of program and subcommand.
+        name: of the subcommand; None for the function's.
 
     Returns:
         What the function returns, or the dataclass.
     """
     import tyro
 
-    name = function.__name__.lower().replace("_", "-")
+    name = name or function.__name__.lower().replace("_", "-")
     return tyro.cli(function, prog=f"dshgan {name}", args=list(arguments), config=(tyro.conf.FlagCreatePairsOff,))

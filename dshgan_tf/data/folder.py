@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dshgan_tf.data.listing import Listing
 from dshgan_tf.errors import InputError
-from dshgan_tf.images.preprocessing import SUFFIXES
+from dshgan_tf.images.find_images import find_images
 
 
 def list_folder(root: str | Path) -> Listing:
@@ -16,7 +16,7 @@ def list_folder(root: str | Path) -> Listing:
         root: the folder; every subfolder with images is a class, deeper ones count for the first.
 
     Returns:
-        The files, sorted by name, hidden ones left out.
+        The files, sorted by name, hidden ones left out; those of other formats are named as skipped.
 
     Raises:
         ValueError: no such folder, or fewer than two classes.
@@ -24,11 +24,8 @@ def list_folder(root: str | Path) -> Listing:
     root = Path(root)
     if not root.is_dir():
         raise InputError(f"{root} is no folder; give --data-dir a folder with one subfolder a class")
-    names, labels = [], []
-    for path in sorted(root.rglob("*")):
-        parts = path.relative_to(root).parts
-        if path.suffix.lower() in SUFFIXES and path.is_file() and not any(part.startswith(".") for part in parts):
-            names.append("/".join(parts))
-            labels.append((parts[0],) if len(parts) > 1 else ())
+    found, foreign = find_images(root)
+    labels = [tuple(name.split("/")[:-1][:1]) for name in found]
     classes = sorted({label for row in labels for label in row})
-    return Listing(root, tuple(names), tuple(labels), tuple(classes))
+    skipped = {name: f"{suffix} files are not read" for suffix, names in foreign.items() for name in names}
+    return Listing(root, tuple(found), tuple(labels), tuple(classes), skipped)

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from dshgan_tf.data.source import SIDES
 from dshgan_tf.errors import InputError
 
 
@@ -20,9 +21,12 @@ class Listing:
         labels: names of the classes of each; () where unlabelled.
         class_names: L names, in their order.
         skipped: files that are left out already, with the reason.
+        sides: what each is for, one of `source.SIDES`; None where a protocol draws.
+        groups: name of the group of each, the images of which never fall on both sides; None where all may.
 
     Raises:
-        ValueError: fewer than two classes, a name that leads out of the folder or stands twice, or lengths that differ.
+        ValueError: fewer than two classes, a name that leads out of the folder or stands twice, an unknown side, or
+            lengths that differ.
     """
 
     root: Path
@@ -30,6 +34,8 @@ class Listing:
     labels: tuple[tuple[str, ...], ...]
     class_names: tuple[str, ...]
     skipped: dict[str, str] = dataclasses.field(default_factory=dict)
+    sides: tuple[str, ...] | None = None
+    groups: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         """Validate."""
@@ -43,6 +49,8 @@ class Listing:
             raise InputError(f"{twice} stands more than once in {self.root}; name each image once")
         for name in self.names:
             check_inside(name, self.root)
+        for side in set(self.sides or ()) - set(SIDES):
+            raise InputError(f"the column split says {side!r}; it takes {', '.join(SIDES)}")
 
     @property
     def multi_label(self) -> bool:

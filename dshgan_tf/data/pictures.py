@@ -5,11 +5,11 @@ from __future__ import annotations
 import collections
 import contextlib
 import hashlib
-import io
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,11 +17,31 @@ from dshgan_tf.cache import keep_to_limit, use_entry
 from dshgan_tf.data.listing import Listing
 from dshgan_tf.errors import InputError
 from dshgan_tf.files import atomic_path, write_json
-from dshgan_tf.images.preprocessing import read_image, to_uint8
+from dshgan_tf.images.picture_files import look_at, read_image
+from dshgan_tf.images.preprocessing import to_uint8
 from dshgan_tf.parallel import in_order
 
+READING = 2  # raised whenever the same file comes to give other pixels
 LARGEST_SIDE = 64  # of the side that is chosen for the user; give image_size for more
 SAMPLED = 500  # files whose size and mode decide the shape
+
+
+class Decoded(NamedTuple):
+    """Image files as an array.
+
+    Attributes:
+        images: (N, H, W, C) uint8, a memory map.
+        kept: (N,) positions of these among the files.
+        skipped: the other files, each with the reason.
+        blank: those of the files that show one colour alone, which nobody can tell apart.
+        same: groups of rows of `images` with equal pixels, the blank ones left out.
+    """
+
+    images: np.ndarray
+    kept: np.ndarray
+    skipped: dict[str, str]
+    blank: tuple[str, ...]
+    same: tuple[tuple[int, ...], ...]
 
 
 def find_shape(files: Iterable[str | Path | bytes], image_size: int | None = None) -> tuple[int, int, int]:
@@ -40,16 +60,15 @@ def find_shape(files: Iterable[str | Path | bytes], image_size: int | None = Non
     Raises:
         ValueError: none of the files is an image.
     """
-    from PIL import Image
-
-    sizes, modes = [], set()
+    sizes, grey = [], []
     for file in files:
-        with contextlib.suppress(Exception), Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as image:
-            sizes.append(image.size[::-1])
-            modes.add(image.mode)
+        with contextlib.suppress(InputError):
+            size, is_grey = look_at(file)
+            sizes.append(size)
+            grey.append(is_grey)
     if not sizes:
         raise InputError("none of the files that were looked at is an image")
-    channels = 1 if modes <= {"1", "L", "LA", "I;16", "I;16B"} else 3
+    channels = 1 if all(grey) else 3
     if image_size is not None:
         return image_size, image_size, channels
     ((common, count),) = collections.Counter(sizes).most_common(1)
@@ -65,9 +84,7 @@ def sample(count: int) -> range:
     return range(0, count, max(1, count // SAMPLED))
 
 
-def decode(
-    listing: Listing, image_shape: tuple[int, int, int], placeholders: bool = False
-) -> tuple[np.ndarray, np.ndarray, dict[str, str]]:
+def decode(listing: Listing, image_shape: tuple[int, int, int], placeholders: bool = False) -> Decoded:
     """Decode, convert and resize every listed file, or find it done.
 
     The array is kept in the cache, under a name made of the files' names, sizes and times, so that changed files are
@@ -79,7 +96,7 @@ def decode(
         placeholders: skip files whose bytes more than five files share, as Flickr's "unavailable" picture.
 
     Returns:
-        As `decode_once`.
+        The images.
 
     Raises:
         ValueError: no file can be decoded.
@@ -104,7 +121,7 @@ def decode_once(
     image_shape: tuple[int, int, int],
     fingerprint: str,
     source: str,
-) -> tuple[np.ndarray, np.ndarray, dict[str, str]]:
+) -> Decoded:
     """Decode, convert and resize every file in parallel, or find it done under the fingerprint.
 
     Args:
@@ -115,8 +132,7 @@ def decode_once(
         source: of the files, for people.
 
     Returns:
-        Images (N, H, W, C) uint8, a memory map; (N,) the positions of these among the files; and the skipped files,
-        each with the reason.
+        The images.
 
     Raises:
         ValueError: no file can be decoded.
@@ -130,11 +146,11 @@ def decode_once(
     if not len(kept):
         raise InputError(f"no file can be decoded; {next(iter(about['skipped'].items()), '')}")
     images = np.load(stem.with_suffix(".npy"), mmap_mode="r")
-    return images[: len(kept)], kept, about["skipped"]
+    return Decoded(images[: len(kept)], kept, about["skipped"], tuple(about["blank"]), tuple(map(tuple, about["same"])))
 
 
 def _fingerprint(listing: Listing, image_shape: tuple[int, int, int], placeholders: bool) -> str:
-    digest = hashlib.sha256(json.dumps([str(listing.root.resolve()), image_shape, placeholders]).encode())
+    digest = hashlib.sha256(json.dumps([READING, str(listing.root.resolve()), image_shape, placeholders]).encode())
     for name in listing.names:
         try:
             status = (listing.root / name).stat()
@@ -161,7 +177,7 @@ def _decode_all(
 
     from rich.progress import track
 
-    skipped, kept = {}, []
+    skipped, kept, blank, rows_of = {}, [], [], collections.defaultdict(list)
     with atomic_path(stem.with_suffix(".npy")) as path:
         images = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(count, *image_shape))
         shown = track(files, "decoding images", total=count, disable=not sys.stderr.isatty())
@@ -171,8 +187,13 @@ def _decode_all(
             else:
                 images[len(kept)] = result
                 kept.append(position)
+                if (result == result[:1, :1]).all():
+                    blank.append(name)
+                else:
+                    rows_of[hashlib.blake2b(result.tobytes(), digest_size=16).digest()].append(len(kept) - 1)
         images.flush()
-    write_json(stem.with_suffix(".json"), {"kept": kept, "skipped": skipped})
+    same = [rows for rows in rows_of.values() if len(rows) > 1]
+    write_json(stem.with_suffix(".json"), {"kept": kept, "skipped": skipped, "blank": blank, "same": same})
 
 
 def _shared_bytes(listing: Listing) -> set[str]:

@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 
+from dshgan_tf.data.source import SIDES, Source
 from dshgan_tf.data.splits import Classes, Splits, assemble
 from dshgan_tf.errors import InputError
 from dshgan_tf.labels import multi_hot
@@ -102,15 +103,7 @@ def _check(protocol: Protocol, num_classes: int) -> None:
         )
 
 
-def split(
-    images: np.ndarray,
-    labels: np.ndarray,
-    num_classes: int,
-    class_names: tuple[str, ...],
-    protocol: Protocol,
-    seed: int,
-    name: str,
-) -> Splits:
+def split(source: Source, protocol: Protocol, seed: int, name: str) -> Splits:
     """Split a data set by a protocol and a seed.
 
     Images without any label (id -1 or a row of zeros) train as unlabelled images and are not searched, since nobody
@@ -119,11 +112,12 @@ def split(
     With unseen classes, the classes are numbered anew: those that train first, in their order, then the unseen ones.
     An image with an unseen label is searched and never trained on, and of its labels only the unseen ones count.
 
+    Where the data say what each image is for, that is taken as it is: queries ask, the database is searched, and only
+    the others train. Where images are in groups, a group goes as a whole to the queries, or to validation. Unlabelled
+    images of such a group are left out.
+
     Args:
-        images: (N, H, W, C) uint8.
-        labels: (N,) ids or (N, L) multi-hot.
-        num_classes: L.
-        class_names: L names.
+        source: the data set.
         protocol: how many images go where.
         seed: of the draw; the same seed gives the same split.
         name: of the data set.
@@ -132,41 +126,35 @@ def split(
         The checked splits.
 
     Raises:
-        ValueError: a class has too few images for the protocol.
+        ValueError: a class has too few images for the protocol, or the data's own sides cannot be used.
 
     Reference:
         Sablayrolles et al., ICASSP 2017 (why unseen classes).
     """
-    _check(protocol, num_classes)
+    names = source.class_names
+    _check(protocol, len(names))
     rng = np.random.default_rng(seed)
-    rows = multi_hot(labels, num_classes)
-    unseen = np.sort(rng.choice(num_classes, protocol.unseen_classes, replace=False))
-    trained = np.setdiff1d(np.arange(num_classes), unseen)
+    unseen = np.sort(rng.choice(len(names), protocol.unseen_classes, replace=False))
+    trained = np.setdiff1d(np.arange(len(names)), unseen)
     classes = Classes(
-        tuple(class_names[i] for i in trained), tuple(class_names[i] for i in unseen), np.concatenate([trained, unseen])
+        tuple(names[i] for i in trained), tuple(names[i] for i in unseen), np.concatenate([trained, unseen])
     )
-    masks = _draw(rows, trained, unseen, protocol, rng, class_names)
+    masks = _draw(source, trained, unseen, protocol, rng)
     ids = {part: np.flatnonzero(mask) for part, mask in masks.items()}
-    return assemble(images, labels, ids, classes, name, protocol.name, seed)
+    splits = assemble(source.images, source.labels, ids, classes, name, protocol.name, seed)
+    return dataclasses.replace(splits, skipped=source.skipped, blank=source.blank, same=source.same)
 
 
 def _draw(
-    rows: np.ndarray,
-    trained: np.ndarray,
-    unseen: np.ndarray,
-    protocol: Protocol,
-    rng: np.random.Generator,
-    class_names: tuple[str, ...],
+    source: Source, trained: np.ndarray, unseen: np.ndarray, protocol: Protocol, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
     """Draw the parts of a split, (N,) bool each: queries, then labels, then validation images among them."""
+    rows = multi_hot(source.labels, len(source.class_names))
     known, held_out = rows.any(axis=1), rows[:, unseen].any(axis=1)
     searched = held_out if len(unseen) else known
-    asked_for = unseen if len(unseen) else trained
-    queries_of = {int(i): class_names[i] for i in asked_for}
-    labels_of = {int(i): class_names[i] for i in trained}
-
-    query = _mask(len(rows), _draw_per_class(rows, searched, protocol.queries_per_class, rng, "queries", queries_of))
-    free = known & ~held_out & ~query
+    query, apart, train = _queries(source, rows, searched, protocol, rng, unseen if len(unseen) else trained)
+    free = known & ~held_out & train
+    labels_of = {int(i): source.class_names[i] for i in trained}
     wanted = protocol.labels_per_class
     if wanted is None:
         wanted = int(rows[free][:, trained].sum(axis=0).min())
@@ -174,16 +162,59 @@ def _draw(
         labeled = free
     else:
         labeled = _mask(len(rows), _draw_per_class(rows, free, wanted, rng, "labels", labels_of))
-    validation = np.zeros(len(rows), bool)
+    validation, near = np.zeros(len(rows), bool), np.zeros(len(rows), bool)
     if wanted >= VALIDATION_FROM:
         drawn = _draw_per_class(rows, labeled, wanted // 5, rng, "validation images", labels_of)
-        validation = _mask(len(rows), drawn)
-    database = searched & ~query
+        near = _whole_groups(_mask(len(rows), drawn), source.groups)
+        validation = near & labeled
+    database = searched & (source.sides == "database" if source.sides is not None else ~apart)
     return {
         "query": query,
-        "labeled": labeled & ~validation,
+        "labeled": labeled & ~near,
         # Nobody knows whether an image without labels is of an unseen class: then it does not train.
-        "unlabeled": (free & ~labeled) | (~known & (len(unseen) == 0)),
+        "unlabeled": ((free & ~labeled) | (train & ~known & (len(unseen) == 0))) & ~near,
         "database": database if protocol.database_has_labeled else database & ~labeled,
         "validation": validation,
     }
+
+
+def _queries(
+    source: Source,
+    rows: np.ndarray,
+    searched: np.ndarray,
+    protocol: Protocol,
+    rng: np.random.Generator,
+    asked_for: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Queries, what must stay apart from all else because of them, and what may train, (N,) bool each."""
+    if source.sides is not None:
+        _check_sides(source, rows.any(axis=1))
+        query = source.sides == "query"
+        return query, query, source.sides == "train"
+    names = {int(i): source.class_names[i] for i in asked_for}
+    drawn = _draw_per_class(rows, searched, protocol.queries_per_class, rng, "queries", names)
+    apart = _whole_groups(_mask(len(rows), drawn), source.groups)
+    return apart & searched, apart, ~apart
+
+
+def _whole_groups(chosen: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
+    """Return the chosen images, (N,) bool, and all others of their groups."""
+    return chosen if groups is None else np.isin(groups, groups[chosen])
+
+
+def _check_sides(source: Source, known: np.ndarray) -> None:
+    """Refuse a split of the data's own that cannot be evaluated."""
+    for side in SIDES:
+        if not (source.sides == side).any():
+            raise InputError(f"no image has {side!r} in the column split; give some, or leave the column out")
+    nameless = int(((source.sides != "train") & ~known).sum())
+    if nameless:
+        raise InputError(
+            f"{nameless} images are query or database in the column split and have no label, so nobody could say "
+            "whether they were found rightly; label them, or say train"
+        )
+    if source.groups is not None:
+        query = source.sides == "query"
+        both = np.intersect1d(source.groups[query], source.groups[~query])
+        if len(both):
+            raise InputError(f"{len(both)} groups of the table have queries and other images; give each group one side")

@@ -66,6 +66,8 @@ class Splits:
         unseen_names: names of classes that only queries and database have, numbered from L on; () where training
             sees all classes.
         skipped: files of the data set that could not be used, with the reason.
+        blank: files of the data set that show one colour alone.
+        same: groups of images with equal pixels, by their ids.
         taught: (U, L) float32 probabilities that a teacher gives the unlabelled images; None without a teacher.
 
     Raises:
@@ -84,6 +86,8 @@ class Splits:
     seed: int
     unseen_names: tuple[str, ...] = ()
     skipped: dict[str, str] = dataclasses.field(default_factory=dict)
+    blank: tuple[str, ...] = ()
+    same: tuple[tuple[int, ...], ...] = ()
     taught: np.ndarray | None = None
 
     def __post_init__(self) -> None:
@@ -198,6 +202,8 @@ class Splits:
             "labels_sha256": labels.hexdigest(),
             "image_shape": list(self.image_shape),
             "skipped": self.skipped,
+            "blank": list(self.blank),
+            "same": [list(group) for group in self.same],
             "ids": ids,
         }
 

@@ -1,4 +1,7 @@
-"""A CSV or Parquet file with the columns `path` and `labels` (several separated by `|`; empty: unlabelled)."""
+"""A CSV or Parquet file with the columns `path` and `labels` (several separated by `|`; empty: unlabelled).
+
+It may have a column `split`, what each image is for, and a column `group`, which images must not be parted.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from dshgan_tf.data.listing import Listing
 from dshgan_tf.errors import InputError
 
 COLUMNS = ("path", "labels")
+MORE_COLUMNS = ("split", "group")  # a table may have these
 
 
 def list_table(path: str | Path) -> Listing:
@@ -19,7 +23,7 @@ def list_table(path: str | Path) -> Listing:
         path: a `.csv` (UTF-8, with a header) or `.parquet` file; the paths in it are relative to its folder.
 
     Returns:
-        The files, in the table's order; classes sorted by name.
+        The files, in the table's order, with their sides and groups where it has these; classes sorted by name.
 
     Raises:
         ValueError: no such file, another format, no such columns, a path that leads out of the folder, or fewer than
@@ -27,25 +31,30 @@ def list_table(path: str | Path) -> Listing:
     """
     path = Path(path)
     try:
-        rows = _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_csv(path)
-        names, labels = [], []
-        for name, text in rows:
-            names.append(_text(name))
-            labels.append(tuple(dict.fromkeys(part.strip() for part in _text(text).split("|") if part.strip())))
-        classes = sorted({label for row in labels for label in row})
-        return Listing(path.parent, tuple(names), tuple(labels), tuple(classes))
+        columns = _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_csv(path)
+        labels = tuple(_labels(text) for text in columns["labels"])
+        classes = tuple(sorted({label for row in labels for label in row}))
+        sides, groups = columns.get("split"), columns.get("group")
+        if groups is not None:  # an image without a group is one of its own
+            groups = tuple(group or f"alone: {name}" for group, name in zip(groups, columns["path"], strict=True))
+        return Listing(path.parent, columns["path"], labels, classes, sides=sides, groups=groups)
     except (OSError, ValueError, csv.Error) as error:
         raise InputError(f"cannot read {path}: {error}") from error
 
 
-def _read_csv(path: Path) -> list[tuple[Any, Any]]:
+def _labels(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(part.strip() for part in text.split("|") if part.strip()))
+
+
+def _read_csv(path: Path) -> dict[str, tuple[str, ...]]:
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file, strict=True)
-        _check_columns(reader.fieldnames or [])
-        return [(row["path"], row["labels"]) for row in reader]
+        names = _check_columns(reader.fieldnames or [])
+        rows = list(reader)
+        return {name: tuple(_text(row[name]) for row in rows) for name in names}
 
 
-def _read_parquet(path: Path) -> list[tuple[Any, Any]]:
+def _read_parquet(path: Path) -> dict[str, tuple[str, ...]]:
     import pyarrow
     from pyarrow import parquet
 
@@ -53,16 +62,18 @@ def _read_parquet(path: Path) -> list[tuple[Any, Any]]:
         table = parquet.read_table(path)
     except pyarrow.ArrowException as error:
         raise InputError(str(error)) from error
-    _check_columns(table.column_names)
-    return list(zip(*(table.column(name).to_pylist() for name in COLUMNS), strict=True))
+    names = _check_columns(table.column_names)
+    return {name: tuple(map(_text, table.column(name).to_pylist())) for name in names}
 
 
-def _check_columns(names: Any) -> None:
+def _check_columns(names: Any) -> list[str]:
+    """Return those of the columns that count."""
     missing = [name for name in COLUMNS if name not in names]
     if missing:
         raise InputError(
             f"no column {missing[0]!r} among {', '.join(map(str, names)) or 'none'}; it needs path and labels"
         )
+    return [*COLUMNS, *(name for name in MORE_COLUMNS if name in names)]
 
 
 def _text(value: Any) -> str:
@@ -70,5 +81,5 @@ def _text(value: Any) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise InputError(f"path and labels must be texts, got {value!r}")
+        raise InputError(f"the columns must hold texts, got {value!r}")
     return value

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from dshgan_tf.data.pictures import decode_once, find_shape, sample
+from dshgan_tf.data.pictures import READING, decode_once, find_shape, sample
 from dshgan_tf.errors import InputError
 
 MOST_CLASSES = 100_000
@@ -22,7 +22,7 @@ def read_tfds(
     image_size: int | None = None,
     image_field: str = "image",
     label_field: str = "label",
-) -> tuple[np.ndarray, np.ndarray, tuple[str, ...], dict[str, str]]:
+) -> tuple[Any, ...]:
     """Read a data set through `tfds.builder`; TFDS downloads what is not there.
 
     Args:
@@ -34,8 +34,8 @@ def read_tfds(
             unlabelled.
 
     Returns:
-        Images (N, H, W, C) uint8, a memory map; class ids (N,) or multi-hot rows (N, L); L names; and the images that
-        cannot be decoded, named SPLIT/NUMBER, with the reason.
+        Images (N, H, W, C) uint8, a memory map; class ids (N,) or multi-hot rows (N, L); L names; the images that
+        cannot be decoded, named SPLIT/NUMBER, with the reason; the blank ones; and groups of places of equal ones.
 
     Raises:
         ValueError: no such data set, no such fields, or fields of another kind.
@@ -76,7 +76,7 @@ def _read(
     image_field: str,
     label: Any,
     image_size: int | None,
-) -> tuple[np.ndarray, np.ndarray, tuple[str, ...], dict[str, str]]:
+) -> tuple[Any, ...]:
     """Go over the examples twice: for labels and the sizes of images, then, unless that is done, to decode."""
     count = sum(builder.info.splits[split].num_examples for split in builder.info.splits)
     looked_at = set(sample(count))
@@ -86,13 +86,21 @@ def _read(
         if position in looked_at:
             some.append(contents)
     shape = find_shape(some, image_size)
-    key = [builder.info.full_name, str(builder.data_dir), image_field, shape, count, _state_of(builder.data_dir)]
+    key = [
+        READING,
+        builder.info.full_name,
+        str(builder.data_dir),
+        image_field,
+        shape,
+        count,
+        _state_of(builder.data_dir),
+    ]
     fingerprint = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]
-    images, kept, skipped = decode_once(
+    found = decode_once(
         lambda: (example[:2] for example in examples()), count, shape, fingerprint, builder.info.full_name
     )
     labels, names = _labels(raw_labels, label)
-    return images, labels[kept], names, skipped
+    return found.images, labels[found.kept], names, found.skipped, found.blank, found.same
 
 
 def _state_of(folder: Any) -> list[tuple[str, int, int]]:

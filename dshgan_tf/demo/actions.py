@@ -17,7 +17,8 @@ from PIL import Image
 
 from dshgan_tf.codes import unpack
 from dshgan_tf.errors import InputError
-from dshgan_tf.images.preprocessing import open_picture, to_image, to_uint8
+from dshgan_tf.images.picture_files import open_picture, to_image
+from dshgan_tf.images.preprocessing import to_uint8
 from dshgan_tf.search.contact_sheet import fit
 from dshgan_tf.search.image_index import STORE, ImageIndex, Neighbour
 from dshgan_tf.search.index_update import add_picture

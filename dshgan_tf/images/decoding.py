@@ -1,19 +1,21 @@
-"""Image files in the graph: what `preprocessing.read_image` does on files, as TensorFlow operations for serving.
+"""Image files in the graph: what `picture_files.read_image` does on files, as TensorFlow operations for serving.
 
-The same formulas give the same pixels, with one difference: EXIF rotation is not applied.
+The same formulas give the same pixels, with three differences: EXIF rotation and embedded profiles are not applied, and
+the bound on size is a lower one.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dshgan_tf.images.preprocessing import MAX_PIXELS, MAX_SIDE
+from dshgan_tf.images.picture_files import DENSEST, DEPTHS, LEAST_SIDE, MAX_SIDE, RATIOS
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
+MAX_PIXELS = 1 << 24  # after a JPEG file is reduced; 16.8 million are 200 MB while they are resized
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-PNG_HEADER = 24  # signature, length and name of the first chunk, width and height
+PNG_HEADER = 26  # signature, length and name of the first chunk, width and height, bit depth and kind of pixels
 
 
 def decode_images(image_bytes: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Tensor:
@@ -23,7 +25,8 @@ def decode_images(image_bytes: tf.Tensor, image_shape: tuple[int, int, int]) -> 
     header, before anything is decoded.
 
     Args:
-        image_bytes: (B,) string, each a JPEG or PNG file of at most 16.8 million pixels, 16,384 on a side.
+        image_bytes: (B,) string, each a JPEG or PNG file of at most 16.8 million pixels, 16,384 on a side; of a JPEG
+            file after it was reduced, see `picture_files.open_picture`.
         image_shape: (H, W, C) wanted, C 1 (grey) or 3 (RGB).
 
     Returns:
@@ -54,20 +57,62 @@ def _decode(contents: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Tensor
     )
     with tf.control_dependencies([known] if known is not None else []):
         size = tf.cond(is_jpeg, lambda: tf.image.extract_jpeg_shape(contents)[:2], lambda: _png_size(contents))
-    pixels = tf.reduce_prod(tf.cast(size, tf.int64))
-    fits = tf.reduce_all(size > 0) & tf.reduce_all(size <= MAX_SIDE) & (pixels <= MAX_PIXELS)
+    halvings = tf.where(is_jpeg, _halvings(size), 0)
+    decoded = -(-size // 2**halvings)
+    pixels = tf.reduce_prod(tf.cast(decoded, tf.int64))
+    # Libjpeg would fill with grey what a damaged file lacks.
+    whole = tf.reduce_prod(tf.cast(size, tf.int64)) <= DENSEST * tf.cast(tf.strings.length(contents), tf.int64)
+    fits = (is_png | whole) & tf.reduce_all(decoded > 0) & tf.reduce_all(decoded <= MAX_SIDE) & (pixels <= MAX_PIXELS)
     limits = f"image_bytes must hold 1 to {MAX_PIXELS} pixels, at most {MAX_SIDE} on a side, got"
-    small = tf.debugging.Assert(fits, [limits, size], name="size")
+    small = tf.debugging.Assert(fits, [limits, decoded], name="size")
     with tf.control_dependencies([small] if small is not None else []):
         contents = tf.identity(contents)
-    image = tf.cond(
-        is_jpeg,
-        lambda: tf.io.decode_jpeg(contents, channels=3, dct_method="INTEGER_ACCURATE"),
-        lambda: tf.io.decode_png(contents, channels=3),
-    )
+    image = tf.cond(is_jpeg, lambda: _decode_jpeg(contents, halvings), lambda: _decode_png(contents))
     if channels == 1:
         image = _grey(image)
     return tf.ensure_shape(_resize(tf.cast(image, tf.float32), height, width), image_shape)
+
+
+def _halvings(size: tf.Tensor) -> tf.Tensor:
+    """How often a JPEG file is halved while it is decoded, 0 to 3; see `picture_files.ratio_for`."""
+    import tensorflow as tf
+
+    return tf.reduce_sum(tf.cast(tf.reduce_min(size) >= LEAST_SIDE * tf.constant(RATIOS), tf.int32))
+
+
+def _decode_jpeg(contents: tf.Tensor, halvings: tf.Tensor) -> tf.Tensor:
+    """Pixels (H, W, 3) uint8."""
+    import tensorflow as tf
+
+    def reduced(ratio: int) -> tf.Tensor:
+        return tf.io.decode_jpeg(contents, channels=3, ratio=ratio, dct_method="INTEGER_ACCURATE")
+
+    return tf.switch_case(halvings, [lambda ratio=ratio: reduced(ratio) for ratio in (1, *reversed(RATIOS))])
+
+
+def _decode_png(contents: tf.Tensor) -> tf.Tensor:
+    """Pixels (H, W, 3) uint8; what is transparent shows white."""
+    import tensorflow as tf
+
+    header = tf.io.decode_raw(tf.strings.substr(contents, 24, 2), tf.uint8)
+    depth, kind = header[0], header[1]
+
+    def deep_grey() -> tf.Tensor:
+        pixels = tf.cast(tf.io.decode_png(contents, channels=1, dtype=tf.uint16), tf.int32)
+        holds = tf.reduce_max(pixels) < 2 ** tf.constant(DEPTHS)
+        eight = pixels // 2 ** (tf.reduce_min(tf.boolean_mask(tf.constant(DEPTHS), holds)) - 8)
+        return tf.repeat(tf.cast(eight, tf.uint8), 3, axis=-1)
+
+    return tf.cond((depth == 16) & (kind == 0), deep_grey, lambda: _over_white(tf.io.decode_png(contents, channels=4)))
+
+
+def _over_white(image: tf.Tensor) -> tf.Tensor:
+    """Put (H, W, 4) uint8 over white, in the whole numbers of Pillow's paste: t = a b + 128, (t + t / 256) / 256."""
+    import tensorflow as tf
+
+    colours, alpha = tf.cast(image[..., :3], tf.int32), tf.cast(image[..., 3:], tf.int32)
+    mixed = colours * alpha + 255 * (255 - alpha) + 128
+    return tf.cast((mixed // 256 + mixed) // 256, tf.uint8)
 
 
 def _png_size(contents: tf.Tensor) -> tf.Tensor:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dshgan_tf.errors import InputError
-from dshgan_tf.images.preprocessing import check_images, read_image, to_uint8
+from dshgan_tf.images.picture_files import read_image
+from dshgan_tf.images.preprocessing import check_images, to_uint8
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -1,4 +1,6 @@
-"""The one definition of what happens to an image before the encoder: decode, resize, check. Pixels are 0..255.
+"""The one definition of what happens to pixels before the encoder: resize, check. They are 0..255.
+
+Files are opened by `picture_files`.
 
 The scaling to [-1, 1] is the encoder's first layer.
 
@@ -8,9 +10,7 @@ Resizing is two matrix products with bilinear weights, so that NumPy (the device
 
 from __future__ import annotations
 
-import io
-import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -19,13 +19,7 @@ try:
 except ImportError:  # on a device, where the two files lie side by side
     from errors import InputError
 
-if TYPE_CHECKING:
-    from PIL import Image
-
-MAX_PIXELS = 1 << 24  # of an image file; 16.8 million pixels are 200 MB while they are resized
-MAX_SIDE = 1 << 14  # the weights of a resize are target x side
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")  # of files that all programs read
-PLAIN_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")  # convert to grey and to RGB
+COLUMNS = 1024  # of an image that are resized at a time, so that no large image is there as floats
 HALF_RANGE = 127.5  # pixels from the middle of their range to either end
 
 
@@ -74,12 +68,13 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
     Returns:
         (height, width, C) float32, 0..255.
     """
-    image = np.asarray(image, np.float32)
     if image.shape[:2] == (height, width):
-        return image
+        return np.asarray(image, np.float32)
     rows = resize_weights(image.shape[0], height)
     columns = resize_weights(image.shape[1], width)
-    return np.einsum("hi,ijc,wj->hwc", rows, image, columns, optimize=True).astype(np.float32)
+    starts = range(0, image.shape[1], COLUMNS)
+    parts = [np.tensordot(rows, np.asarray(image[:, start : start + COLUMNS], np.float32), 1) for start in starts]
+    return np.einsum("wj,hjc->hwc", columns, np.concatenate(parts, axis=1), optimize=True).astype(np.float32)
 
 
 def check_images(images: Any, image_shape: tuple[int, int, int] | None = None, name: str = "images") -> np.ndarray:
@@ -138,75 +133,3 @@ def _other_shape(shape: tuple[int, ...], image_shape: tuple[int, int, int]) -> s
     if shape == (height, width, 1):
         return "these are grey: pass images.repeat(3, axis=-1)"
     return "resize them with dshgan_tf.images.preprocessing.resize, or pass the paths of image files"
-
-
-def open_picture(path: str | os.PathLike[str], contents: bytes | None = None) -> Image.Image:
-    """Open an image file, upright, its pixels of 8 bits.
-
-    Args:
-        path: a file that Pillow reads; of an animation the first picture counts.
-        contents: of a file that is not on disk by itself; `path` is then its name.
-
-    Returns:
-        The decoded picture, of any of Pillow's 8-bit modes; the EXIF rotation is applied.
-
-    Raises:
-        InputError: the file is missing, is no image or is too large; it names the file.
-    """
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
-    try:
-        opened = Image.open(path if contents is None else io.BytesIO(contents))
-    except Exception as error:  # Pillow's readers raise whatever a damaged file makes them stumble over
-        known = {UnidentifiedImageError: "of no known format", Image.DecompressionBombError: "far too large"}
-        reason = known.get(type(error), error)
-        raise InputError(f"cannot read {path} as an image ({reason}); give a JPEG or PNG file") from error
-    with opened:
-        if max(opened.size) > MAX_SIDE or opened.size[0] * opened.size[1] > MAX_PIXELS:
-            raise InputError(
-                f"{path} is {opened.size[0]} x {opened.size[1]} pixels; at most {MAX_PIXELS} pixels and {MAX_SIDE} "
-                "on a side are read: shrink it first"
-            )
-        try:
-            picture = ImageOps.exif_transpose(opened)  # a copy, so it decodes
-            if picture.mode.startswith("I;16"):  # Pillow would clip 16 bits at 255
-                picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
-            if picture.mode in ("I", "F"):  # nobody says what is white
-                raise ValueError("pixels of 32 bits; convert it to 8 or 16")
-            return picture if picture.mode in PLAIN_MODES else picture.convert("RGB")
-        except Exception as error:
-            raise InputError(f"cannot read {path} as an image ({error}); give a JPEG or PNG file") from error
-
-
-def to_image(picture: Image.Image, image_shape: tuple[int, int, int]) -> np.ndarray:
-    """Convert a picture to the wanted channels, and resize it.
-
-    Args:
-        picture: as `open_picture` returns it.
-        image_shape: (H, W, C) wanted, C 1 (grey) or 3 (RGB).
-
-    Returns:
-        (H, W, C) float32, 0..255.
-    """
-    height, width, channels = image_shape
-    array = np.asarray(picture.convert("L" if channels == 1 else "RGB"))
-    return resize(array.reshape(array.shape[0], array.shape[1], channels), height, width)
-
-
-def read_image(
-    path: str | os.PathLike[str], image_shape: tuple[int, int, int], contents: bytes | None = None
-) -> np.ndarray:
-    """Read an image file, apply its EXIF rotation, convert to the wanted channels, resize.
-
-    Args:
-        path: as in `open_picture`.
-        image_shape: (H, W, C) wanted, C 1 (grey) or 3 (RGB).
-        contents: as in `open_picture`.
-
-    Returns:
-        (H, W, C) float32, 0..255.
-
-    Raises:
-        InputError: as `open_picture`.
-    """
-    return to_image(open_picture(path, contents), image_shape)

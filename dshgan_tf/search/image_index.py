@@ -14,7 +14,8 @@ import numpy as np
 from dshgan_tf.codes import code_width, pack
 from dshgan_tf.errors import InputError
 from dshgan_tf.files import remove_leftovers
-from dshgan_tf.images.preprocessing import open_picture, to_image, to_uint8
+from dshgan_tf.images.picture_files import read_image
+from dshgan_tf.images.preprocessing import to_uint8
 from dshgan_tf.labels import rows_named
 from dshgan_tf.search.calibration import Calibration
 from dshgan_tf.search.hamming_index import HammingIndex
@@ -171,8 +172,7 @@ class ImageIndex:
         Raises:
             InputError: a file that is no image.
         """
-        images = [to_uint8(to_image(open_picture(path), self.image_shape)) for path in paths]
-        return self.encode(np.stack(images))
+        return self.encode(np.stack([to_uint8(read_image(path, self.image_shape)) for path in paths]))
 
     def encode(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Hash images (N, H, W, C) uint8; returns codes and relaxed codes, as `encode_files`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -12,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from dshgan_tf.errors import InputError
-from dshgan_tf.images.preprocessing import SUFFIXES, open_picture, to_image, to_uint8
+from dshgan_tf.images.find_images import find_images
+from dshgan_tf.images.picture_files import SUFFIXES, open_picture, to_image
+from dshgan_tf.images.preprocessing import to_uint8
 from dshgan_tf.parallel import in_order
 from dshgan_tf.search.image_index import ImageIndex
 from dshgan_tf.search.image_store import ADDED, DATABASE, FOLDER, Stored
@@ -41,34 +42,6 @@ class Update:
     unchanged: int = 0
     broken: dict[str, str] = dataclasses.field(default_factory=dict)
     foreign: dict[str, int] = dataclasses.field(default_factory=dict)
-
-
-def find_images(folder: Path) -> tuple[dict[str, Path], dict[str, int]]:
-    """List the image files of a folder and of those in it; hidden ones are passed over.
-
-    Args:
-        folder: where to look.
-
-    Returns:
-        Name relative to the folder, with forward slashes -> path, sorted; and suffix -> number of foreign files.
-
-    Raises:
-        InputError: no such folder.
-    """
-    if not folder.is_dir():
-        raise InputError(f"{folder} is no folder; give --images a folder of image files")
-    found, foreign = {}, collections.Counter()
-    for root, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in files:
-            path = Path(root, name)
-            if name.startswith(".") or not path.is_file():
-                continue
-            if path.suffix.lower() in SUFFIXES:
-                found[path.relative_to(folder).as_posix()] = path
-            else:
-                foreign[path.suffix.lower() or "no suffix"] += 1
-    return dict(sorted(found.items())), dict(foreign.most_common())
 
 
 def update_from_folder(index: ImageIndex, folder: Path, show: Progress = lambda items, _: items) -> Update:
@@ -100,7 +73,8 @@ def update_from_folder(index: ImageIndex, folder: Path, show: Progress = lambda 
     states = {name: (status.st_size, status.st_mtime_ns) for name, status in _states(found)}
     waiting = [name for name, state in states.items() if name not in known or known[name][1:] != state]
     gone = [item for name, (item, _, _) in known.items() if name not in states]
-    update = Update(removed=len(gone), unchanged=len(states) - len(waiting), foreign=foreign)
+    update = Update(removed=len(gone), unchanged=len(states) - len(waiting))
+    update.foreign = {suffix: len(names) for suffix, names in foreign.items()}
     index.store.remove(gone)
 
     def read(name: str) -> tuple[str, Any]:

@@ -16,8 +16,9 @@ from ai_edge_litert.interpreter import Interpreter
 
 try:
     from dshgan_tf.errors import InputError
-    from dshgan_tf.images import preprocessing
+    from dshgan_tf.images import picture_files, preprocessing
 except ImportError:  # on the device, where all files lie in one folder
+    import picture_files
     import preprocessing
     from errors import InputError
 
@@ -84,7 +85,7 @@ class LiteRTEncoder:
 
     def encode_file(self, path: str | os.PathLike[str]) -> np.ndarray:
         """Hash an image file, (ceil(K/8),) uint8; an InputError names a file that is no image."""
-        image = preprocessing.read_image(str(path), self.image_shape)
+        image = picture_files.read_image(str(path), self.image_shape)
         return self.encode(preprocessing.to_uint8(image)[None])[0]
 
     def sidecar(self) -> dict[str, Any]:

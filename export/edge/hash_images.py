@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 
 try:
-    from dshgan_tf.images.preprocessing import SUFFIXES
+    from dshgan_tf.images.picture_files import SUFFIXES
     from dshgan_tf.search.litert_encoder import LiteRTEncoder
 except ImportError:  # on the device
     from litert_encoder import LiteRTEncoder
-    from preprocessing import SUFFIXES
+    from picture_files import SUFFIXES
 
 
 def search(codes: np.ndarray, code: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
