@@ -109,15 +109,17 @@ class Run:
 def load_data(config: RunConfig) -> Splits:
     """Load and split the data that a config names; see `data.load`."""
     from dshgan_tf.data import load
+    from dshgan_tf.data.sources import FIXED_SIDES
     from dshgan_tf.data.trunk_size import side_for
 
+    of_trunk = None if config.dataset in FIXED_SIDES else side_for(config.network)
     splits = load(
         config.dataset,
         config.labels_per_class,
         config.seeds["split"],
         config.protocol,
         config.data_dir,
-        config.image_size or side_for(config.network),
+        config.image_size or of_trunk,
         (config.image_field, config.label_field),
     )
     return splits if config.unlabeled else splits.without_unlabeled()

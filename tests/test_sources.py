@@ -29,7 +29,7 @@ from dshgan_tf.data.pictures import decode, find_shape
 from dshgan_tf.data.sources import read
 from dshgan_tf.data.table import list_table
 from dshgan_tf.data.tfds import _labels
-from dshgan_tf.run import Run
+from dshgan_tf.run import Run, load_data
 
 
 @pytest.fixture(autouse=True)
@@ -405,3 +405,11 @@ def test_a_table_tells_sides_and_groups(suffix, tmp_path):
     (tmp_path / "other.csv").write_text("path,labels,split\n00.png,a,query\n01.png,b,test\n")
     with pytest.raises(ValueError, match="column split says 'test'; it takes query, train, database"):
         list_table(tmp_path / "other.csv")
+
+
+def test_the_size_of_images_that_are_taken_as_they_are_cannot_be_chosen():
+    with pytest.raises(ValueError, match="digits has images of 8 pixels, got image_size 16; leave --image-size out"):
+        read("digits", image_size=16)
+    assert read("digits", image_size=8).images.shape == (1797, 8, 8, 1)
+    with pytest.raises(ValueError, match="cifar10 has images of 32 pixels"):
+        load_data(dataclasses.replace(PRESETS["cifar10"], image_size=96))

@@ -81,6 +81,22 @@ def test_two_logical_devices_from_the_command_line(tmp_path):
     assert json.loads((tmp_path / "run" / "results.json").read_text())["num_bits"] == 8
 
 
+def test_a_run_goes_on_with_other_devices_and_another_number_of_checkpoints(tmp_path):
+    workdir = tmp_path / "run"
+
+    def train(*flags):
+        command = [sys.executable, "-c", COMMAND, "smoke", "--workdir", str(workdir), "--width", "4", *flags]
+        return subprocess.run(command, capture_output=True, text=True, env=os.environ)
+
+    assert train().returncode == 0
+    for path in (workdir / "results.json", find_checkpoints(workdir / "checkpoints")[-1]):
+        path.unlink()
+    done = train("--strategy", "mirrored", "--logical-devices", "2", "--kept-checkpoints", "5")
+    assert done.returncode == 0 and "Epoch 2/2" in done.stdout, done.stderr
+    config = json.loads((workdir / "config.json").read_text())
+    assert (config["strategy"], config["kept_checkpoints"]) == ("mirrored", 5)
+
+
 def test_every_field_is_a_flag():
     config, workdir = read_config(
         ["cifar10", "--workdir", "w", "--num-bits", "24", "--labels-per-class", "10", "--seed", "3", "--no-gan"]

@@ -35,6 +35,9 @@ from dshgan_tf.files import atomic_path, write_json
 from dshgan_tf.images.nearest_images import NearestImages
 from dshgan_tf.run import Run, load_data
 
+# What a resumed run may be given anew: where the data lie, what is kept, on which devices it computes.
+MAY_CHANGE = ("data_dir", "kept_checkpoints", "strategy", "logical_devices")
+
 
 def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike[str], verbose: int = 1) -> dict[str, Any]:
     """Train, or go on training, and evaluate.
@@ -222,11 +225,11 @@ def _claim(config: RunConfig, run: Run) -> None:
 
 
 def _check_claim(run: Run, config: RunConfig) -> None:
-    """Compare the config with the one that is there; the data may lie elsewhere now."""
+    """Compare the config with the one that is there."""
     if not run.path("config").exists():
         return
     old, new = dataclasses.asdict(run.config()), dataclasses.asdict(config)
-    different = [key for key in old if old[key] != new[key] and key != "data_dir"]
+    different = [key for key in old if old[key] != new[key] and key not in MAY_CHANGE]
     if different:
         named = ", ".join(f"{key}: {old[key]!r} there, {new[key]!r} asked" for key in different)
         raise InputError(f"{run.workdir} holds another run ({named}); take another --workdir or delete it")

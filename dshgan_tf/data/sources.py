@@ -55,6 +55,7 @@ def read_cifar10(data_dir: str | None = None) -> tuple[np.ndarray, np.ndarray, t
 
 
 DATASETS = ("digits", "cifar10", "folder", "table", "nuswide")
+FIXED_SIDES = {"digits": 8, "cifar10": 32}  # of images that are taken as they are
 TFDS = "tfds:"  # before the name of any data set of TensorFlow Datasets
 
 
@@ -72,7 +73,8 @@ def read(
             for any data set of TensorFlow Datasets.
         data_dir: where it lies: TFDS' folder for "cifar10" and "tfds:NAME", the folder of "folder" and "nuswide", the
             file of "table".
-        image_size: side that image files are resized to; None to choose (see `pictures.find_shape`).
+        image_size: side that images are resized to; None to choose (see `pictures.find_shape`). "digits" and "cifar10"
+            are taken as they are.
         concepts: of "nuswide".
         fields: of "tfds:NAME", the features with the image and with the label or labels.
 
@@ -80,13 +82,15 @@ def read(
         The data.
 
     Raises:
-        ValueError: unknown name, no data_dir, or data that cannot be read.
+        ValueError: unknown name, no data_dir, a size that the data do not have, or data that cannot be read.
     """
     if name.startswith(TFDS):
         return Source(*read_tfds(name.removeprefix(TFDS), data_dir, image_size, *fields))
     if name not in DATASETS:
         known = ", ".join(DATASETS)
         raise InputError(f"unknown data set {name!r}; choose from {known}, tfds:NAME, or use data.from_arrays")
+    if image_size not in (None, side := FIXED_SIDES.get(name, image_size)):
+        raise InputError(f"{name} has images of {side} pixels, got image_size {image_size}; leave --image-size out")
     if name == "digits":
         return Source(*read_digits())
     if name == "cifar10":
