@@ -149,7 +149,7 @@ def manifest(model: dsh.DSHGAN, folder: Path, about: dict[str, Any]) -> dict[str
         "image_shape": list(model.image_shape),
         "num_classes": model.num_classes,
         "preprocessing": "float32 0..255; resize bilinear, half-pixel centres, antialiased, rounded; the graph scales "
-        "to -1..1; encode_bytes decodes and resizes in the graph and applies no EXIF rotation",
+        "to -1..1; encode_bytes decodes, turns and resizes in the graph and applies no colour profile",
         "versions": {"dshgan_tf": dsh.__version__, "tensorflow": tf.__version__, "keras": keras.__version__},
         **about,
         "sha256": {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files},

@@ -118,3 +118,45 @@ def test_what_is_no_image_is_an_invalid_argument(content):
     with pytest.raises(tf.errors.InvalidArgumentError):
         decode(tf.constant([CASES["png"], content]), (8, 8, 3))
     assert decode(tf.constant([CASES["png"]]), (8, 8, 3)).shape == (1, 8, 8, 3)
+
+
+def with_exif(content, form, orientation, order="<", before=b""):
+    """The file with a TIFF directory of our own making in front: three entries, the orientation the second."""
+    entries = [(0x010F, 2, 4, b"me\0\0"), (0x0112, 3, 1, struct.pack(order + "HH", orientation, 0))]
+    entries.append((0x0131, 3, 1, struct.pack(order + "HH", 6, 0)))
+    mark = b"II" if order == "<" else b"MM"
+    directory = mark + struct.pack(order + "HI", 42, 8) + struct.pack(order + "H", len(entries))
+    directory += b"".join(struct.pack(order + "HHI", *entry[:3]) + entry[3] for entry in entries) + bytes(4)
+    if form == "JPEG":
+        segment = b"\xff\xe1" + struct.pack(">H", len(directory) + 8) + b"Exif\0\0" + directory
+        return content[:2] + before + segment + content[2:]
+    chunk = b"eXIf" + directory
+    return (
+        content[:33] + struct.pack(">I", len(directory)) + chunk + struct.pack(">I", zlib.crc32(chunk)) + content[33:]
+    )
+
+
+OTHER_SEGMENTS = b"\xff\xe1" + struct.pack(">H", 12) + b"http://x/\0" + b"\xff\xff\xfe" + struct.pack(">H", 5) + b"hey"
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG"])
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("orientation", range(10))
+def test_the_graph_turns_pictures_as_the_reader_does(form, order, orientation):
+    plain = saved(picture(24, 40, 3), form)
+    content = with_exif(plain, form, orientation, order, OTHER_SEGMENTS if form == "JPEG" else b"")
+    theirs = np.rint(picture_files.read_image("photo", (12, 10, 3), content))
+    (ours,) = decode_images(tf.constant([content]), (12, 10, 3)).numpy()
+    assert np.abs(ours - theirs).max() <= 1
+    unturned = np.rint(picture_files.read_image("photo", (12, 10, 3), plain))
+    assert (np.abs(unturned - theirs).max() > 20) == (2 <= orientation <= 8)
+
+
+def test_a_damaged_directory_tells_nothing():
+    content = with_exif(saved(picture(24, 40, 3), "JPEG"), "JPEG", 6)
+    upright = decode_images(tf.constant([saved(picture(24, 40, 3), "JPEG")]), (12, 10, 3))
+    for place, value in ((30, 255), (31, 255), (26, 250), (20, 0), (24, 0)):
+        damaged = content[:place] + bytes([value]) + content[place + 1 :]
+        (found,) = decode_images(tf.constant([damaged]), (12, 10, 3)).numpy()
+        assert found.shape == upright[0].shape
+    assert np.abs(decode_images(tf.constant([content]), (12, 10, 3)) - upright).max() > 20

@@ -1,13 +1,14 @@
 """Image files in the graph: what `picture_files.read_image` does on files, as TensorFlow operations for serving.
 
-The same formulas give the same pixels, with three differences: EXIF rotation and embedded profiles are not applied, and
-the bound on size is a lower one.
+The same formulas give the same pixels, with two differences: embedded profiles are not applied, and the bound on size
+is a lower one.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dshgan_tf.images.exif_orientation import find_orientation, upright
 from dshgan_tf.images.picture_files import DENSEST, DEPTHS, LEAST_SIDE, MAX_SIDE, RATIOS
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def _decode(contents: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Tensor
     with tf.control_dependencies([small] if small is not None else []):
         contents = tf.identity(contents)
     image = tf.cond(is_jpeg, lambda: _decode_jpeg(contents, halvings), lambda: _decode_png(contents))
+    image = upright(image, find_orientation(contents, is_jpeg))
     if channels == 1:
         image = _grey(image)
     return tf.ensure_shape(_resize(tf.cast(image, tf.float32), height, width), image_shape)

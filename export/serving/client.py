@@ -103,7 +103,7 @@ class HashingClient:
         return self._ask("serving_default", "images", self._pixel_batches(images), "codes").astype(np.uint8)
 
     def encode_files(self, files: Iterable[str | os.PathLike[str] | bytes]) -> np.ndarray:
-        """Hash JPEG or PNG files; the server decodes and resizes them, and applies no EXIF rotation.
+        """Hash JPEG or PNG files; the server decodes, turns and resizes them, and applies no colour profile.
 
         Args:
             files: paths or contents, at least one.
