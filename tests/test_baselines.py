@@ -6,6 +6,7 @@ from dshgan_tf.training.baselines import (
     HASHERS,
     class_bits,
     evaluate_baselines,
+    features_by_cosine,
     fit_itq,
     fit_lsh,
     fit_spectral,
@@ -90,6 +91,11 @@ def test_hashers_that_need_more_features_are_left_out_and_the_class_is_a_code(di
     model.compile()
     rows = evaluate_baselines(model, digits, Run(tmp_path))  # 64 pixels are fewer than 100 bits
     assert not any(name.endswith("pixels") for name in rows)
+    flat = flat_pixels(digits)
+    assert rows["cosine, pixels, not coded"]["metrics"]["map"] == map_of_products(flat, *features_by_cosine(flat))
+    spread = rows["label spreading, pixels, knows the queries, not coded"]
+    assert spread["metrics"]["map"] == map_of_products(flat, *spread_over_all(flat)) > 0.7
+    assert not spread["uses_model"] and "class by label spreading, pixels (10 bits)" in rows
     row = rows["class as code (10 bits)"]
     # All codes of one class are equal, all others differ in two bits: MAP follows from the answers alone.
     predicted = [
@@ -102,6 +108,15 @@ def test_hashers_that_need_more_features_are_left_out_and_the_class_is_a_code(di
         scores = np.where(first, 1.0, 0.0)
         values.append(expected_average_precision(scores, relevant))
     assert row["metrics"]["map"] == pytest.approx(np.mean(values), abs=0.01)
+
+
+def flat_pixels(splits):
+    flat = {name: getattr(splits, name) for name in ("query", "labeled", "unlabeled", "database", "validation")}
+    flat = {
+        name: dataclasses.replace(part, images=part.images.reshape(len(part), -1).astype(np.float32) / 255)
+        for name, part in flat.items()
+    }
+    return dataclasses.replace(splits, **flat)
 
 
 def expected_average_precision(scores, relevant, draws=40):
@@ -129,9 +144,7 @@ def test_floats_are_ranked_by_their_products(digits):
 
 def test_labels_are_spread_to_queries_and_database(digits):
     """As a teacher that is given all images at once; labelled ones keep their labels."""
-    flat = {name: getattr(digits, name) for name in ("query", "labeled", "unlabeled", "database", "validation")}
-    flat = {name: dataclasses.replace(part, images=part.images.reshape(len(part), -1)) for name, part in flat.items()}
-    seen = dataclasses.replace(digits, **flat)
+    seen = flat_pixels(digits)
     query, database = spread_over_all(seen)
     assert query.shape == (len(digits.query), 10) and database.shape == (len(digits.database), 10)
     assert (query.argmax(axis=1) == digits.query.labels).mean() > 0.7

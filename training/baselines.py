@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -120,8 +121,9 @@ def evaluate_baselines(model: dsh.DSHGAN, splits: Splits, run: Run) -> dict[str,
 
     Returns:
         Name -> `num_bits`, `uses_model` and `metrics` of `retrieval.evaluate`. With more bits than features there is
-        no row of hashers on these features. Beside a frozen trunk there is none on pixels. Instead there are two that
-        need no training: the cosine of the features, and the class that label spreading names.
+        no row of hashers on these features. Beside a frozen trunk there is none on pixels. Three rows need no training:
+        the cosine of pixels, or of a frozen trunk's features, and what label spreading over the nearest of them says,
+        as floats and as the class alone.
     """
     frozen = model.encoder.head is not None
     seen = feature_splits(splits, model.average_encoder, teach=False) if frozen else splits
@@ -144,23 +146,36 @@ def evaluate_baselines(model: dsh.DSHGAN, splits: Splits, run: Run) -> dict[str,
         bits = HASHERS[name](values["train"], model.num_bits, splits.seed)
         codes = [pack(bits(values[side]).astype(np.uint8)) for side in ("query", "database")]
         rows[f"{name}, {of}"] = _row(codes, splits, model.num_bits, uses_model=of == "trunk")
-    if frozen:
-        rows |= _rows_without_training(seen)
+    rows |= _rows_without_training(seen if frozen else _of_pixels(splits), "trunk" if frozen else "pixels")
     codes = [pack(_class_bits(model, images)) for images in (seen.query.images, seen.database.images)]
     rows[f"{CLASS_AS_CODE} ({model.num_classes} bits)"] = _row(codes, splits, model.num_classes, uses_model=True)
     write_json(run.path("baselines"), rows)
     return rows
 
 
-def _rows_without_training(seen: Splits) -> dict[str, dict[str, Any]]:
-    """Return what the features of a frozen trunk are worth without a hash: their cosine, and the teacher's classes."""
-    cosine = map_of_products(seen, *features_by_cosine(seen))
-    rows = {"cosine, trunk, not coded": {"num_bits": None, "uses_model": True, "metrics": {"map": cosine}}}
+def _rows_without_training(seen: Splits, of: str) -> dict[str, dict[str, Any]]:
+    """Return what features are worth without a hash: their cosine, and labels that spread among them."""
+
+    def floats(query: np.ndarray, database: np.ndarray) -> dict[str, Any]:
+        found = map_of_products(seen, query, database)
+        return {"num_bits": None, "uses_model": of == "trunk", "metrics": {"map": found}}
+
+    rows = {f"cosine, {of}, not coded": floats(*features_by_cosine(seen))}
     if not seen.unseen_names:
-        bits = [class_bits(part, seen.multi_label) for part in spread_over_all(seen)]
-        name = f"class by label spreading ({seen.num_classes} bits)"
-        rows[name] = _row([*map(pack, bits)], seen, seen.num_classes, uses_model=True)
+        spread = spread_over_all(seen)
+        rows[f"label spreading, {of}, knows the queries, not coded"] = floats(*spread)
+        codes = [pack(class_bits(part, seen.multi_label)) for part in spread]
+        name = f"class by label spreading, {of} ({seen.num_classes} bits)"
+        rows[name] = _row(codes, seen, seen.num_classes, uses_model=of == "trunk")
     return rows
+
+
+def _of_pixels(splits: Splits) -> Splits:
+    """Return the splits with rows of pixels (N, H W C) for images."""
+    flat = {name: getattr(splits, name) for name in ("query", "labeled", "database")}
+    return dataclasses.replace(
+        splits, **{name: dataclasses.replace(part, images=_pixels(part.images)) for name, part in flat.items()}
+    )
 
 
 def features_by_cosine(seen: Splits) -> tuple[np.ndarray, np.ndarray]:
