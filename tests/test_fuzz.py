@@ -9,10 +9,11 @@ import warnings
 import zipfile
 
 import numpy as np
+import pillow_heif
 import pytest
 import tensorflow as tf
 from dshgan_tf.training.presets import PRESETS
-from PIL import Image
+from PIL import Image, ImageCms
 
 import dshgan_tf as dsh
 from dshgan_tf.data import read_splits
@@ -177,9 +178,47 @@ def test_image_files(tmp_path):
     assert 20 < good < TIMES
 
 
+def newer_files():
+    """A small file of each kind that needs more than decoding: other codecs, profiles, depths, transparency."""
+    pillow_heif.register_heif_opener()
+    rng = np.random.default_rng(1)
+    colours = Image.fromarray(rng.integers(0, 256, (24, 20, 3), np.uint8))
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("XYZ")).tobytes()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    kinds = {
+        "AVIF": (colours, "AVIF", {}),
+        "HEIC": (colours, "HEIF", {}),
+        "profile": (colours, "PNG", {"icc_profile": profile}),
+        "turned": (colours, "JPEG", {"exif": exif, "progressive": True}),
+        "16 bits": (Image.fromarray(rng.integers(0, 4096, (24, 20), np.uint16)), "TIFF", {}),
+        "transparent": (colours.convert("P"), "GIF", {"transparency": 3}),
+    }
+    for name, (image, form, options) in kinds.items():
+        image.save(buffer := io.BytesIO(), form, **options)
+        yield pytest.param(buffer.getvalue(), id=name)
+
+
+@pytest.mark.parametrize("content", [*newer_files()])
+def test_newer_image_files(content, tmp_path):
+    rng = random.Random(7)
+
+    def read(path):
+        image = read_image(str(path), (8, 8, 3))
+        assert image.shape == (8, 8, 3) and 0 <= image.min() and image.max() <= 255
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's, about damaged metadata
+        (tmp_path / "whole").write_bytes(content)
+        read(tmp_path / "whole")
+        good = try_all(tmp_path / "image", (damaged(content, rng) for _ in range(TIMES)), read)
+    assert good < TIMES
+
+
 def test_image_bytes_in_the_graph():
     rng = random.Random(5)
     files = [content for kind, content in image_files() if kind in ("JPEG", "PNG")]
+    files += [parameter.values[0] for parameter in newer_files() if parameter.id in ("profile", "turned")]
     decode = tf.function(
         lambda contents: decode_images(contents, (8, 8, 3)), input_signature=[tf.TensorSpec([None], tf.string)]
     )
