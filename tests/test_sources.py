@@ -397,11 +397,15 @@ def test_a_table_tells_sides_and_groups(suffix, tmp_path):
         lines = [",".join(row) for row in [tuple(columns), *rows]]
         (tmp_path / "table.csv").write_text("\n".join(lines))
     else:
+        columns["group"] = [int(group[1:]) if group else None for group in columns["group"]]
         parquet.write_table(pyarrow.table(columns), tmp_path / "table.parquet")
     splits = dsh.data.load("table", data_dir=str(tmp_path / f"table.{suffix}"))
     assert splits.query.ids.tolist() == list(range(12)) and splits.database.ids.tolist() == list(range(36, 60))
     source = read("table", str(tmp_path / f"table.{suffix}"))
     assert len(np.unique(source.groups)) == 60  # each without a group is one of its own
+    (tmp_path / "other.csv").write_text("path,labels,split\n00.png,a,train\n01.png,b,test\n")
+    with pytest.warns(UserWarning, match="split says test, train, not query, train, database; it is not used"):
+        assert list_table(tmp_path / "other.csv").sides is None
     (tmp_path / "other.csv").write_text("path,labels,split\n00.png,a,query\n01.png,b,test\n")
     with pytest.raises(ValueError, match="column split says 'test'; it takes query, train, database"):
         list_table(tmp_path / "other.csv")

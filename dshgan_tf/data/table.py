@@ -6,10 +6,12 @@ It may have a column `split`, what each image is for, and a column `group`, whic
 from __future__ import annotations
 
 import csv
+import warnings
 from pathlib import Path
 from typing import Any
 
 from dshgan_tf.data.listing import Listing
+from dshgan_tf.data.source import SIDES
 from dshgan_tf.errors import InputError
 
 COLUMNS = ("path", "labels")
@@ -34,12 +36,21 @@ def list_table(path: str | Path) -> Listing:
         columns = _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_csv(path)
         labels = tuple(_labels(text) for text in columns["labels"])
         classes = tuple(sorted({label for row in labels for label in row}))
-        sides, groups = columns.get("split"), columns.get("group")
+        sides, groups = _sides(columns.get("split"), path), columns.get("group")
         if groups is not None:  # an image without a group is one of its own
             groups = tuple(group or f"alone: {name}" for group, name in zip(groups, columns["path"], strict=True))
         return Listing(path.parent, columns["path"], labels, classes, sides=sides, groups=groups)
     except (OSError, ValueError, csv.Error) as error:
         raise InputError(f"cannot read {path}: {error}") from error
+
+
+def _sides(values: tuple[str, ...] | None, path: Path) -> tuple[str, ...] | None:
+    """The column split; None where it speaks of something else, such as train and test."""
+    if values is None or {"query", "database"} & set(values):
+        return values
+    found = ", ".join(sorted(set(values))[:5])
+    warnings.warn(f"{path.name}: the column split says {found}, not {', '.join(SIDES)}; it is not used", stacklevel=2)
+    return None
 
 
 def _labels(text: str) -> tuple[str, ...]:
@@ -63,7 +74,8 @@ def _read_parquet(path: Path) -> dict[str, tuple[str, ...]]:
     except pyarrow.ArrowException as error:
         raise InputError(str(error)) from error
     names = _check_columns(table.column_names)
-    return {name: tuple(map(_text, table.column(name).to_pylist())) for name in names}
+    as_text = dict.fromkeys(COLUMNS, _text)
+    return {name: tuple(map(as_text.get(name, _any_text), table.column(name).to_pylist())) for name in names}
 
 
 def _check_columns(names: Any) -> list[str]:
@@ -83,3 +95,8 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise InputError(f"the columns must hold texts, got {value!r}")
     return value
+
+
+def _any_text(value: Any) -> str:
+    """A cell of a column that may hold numbers, such as those of groups."""
+    return "" if value is None else str(value)
