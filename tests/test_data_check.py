@@ -95,6 +95,12 @@ def test_a_table_is_checked_too(good, capsys):
     (good / "table.csv").write_text("\n".join(["path,labels", *rows, "cat/gone.png,cat"]))
     assert main(["data", "check", str(good / "table.csv"), "--strict"]) == 1
     said = capsys.readouterr().out
+    assert "the same picture" not in said
+    Image.open(good / names[0]).save(good / "copy.bmp")  # names[0] has no label
+    Image.open(good / names[1]).save(good / "other.bmp")
+    (good / "table.csv").write_text("\n".join(["path,labels", *rows, "cat/gone.png,cat", "copy.bmp,dog", "other.bmp,"]))
+    found = check_data(good / "table.csv")
+    assert found.same == ((names[0], "copy.bmp"), (names[1], "other.bmp")) and not found.contradictions
     assert "cat/gone.png: missing" in said and "without a label" in said and "34" in said
 
 

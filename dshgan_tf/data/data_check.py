@@ -138,7 +138,7 @@ def _copies(found: Decoded, names: list[str], labels: list[frozenset[str]]) -> t
     same, alike, contradictions = [], [], []
     for group in _groups(len(names), [*found.same, *_nearly_equal(found, names)]):
         named = tuple(names[place] for place in group)
-        if len({labels[place] for place in group}) > 1:
+        if len({labels[place] for place in group} - {frozenset()}) > 1:  # a picture without labels contradicts none
             contradictions.append(named)
         else:
             (same if frozenset(group) in equal else alike).append(named)

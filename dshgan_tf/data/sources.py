@@ -89,7 +89,8 @@ def read(
     if name not in DATASETS:
         known = ", ".join(DATASETS)
         raise InputError(f"unknown data set {name!r}; choose from {known}, tfds:NAME, or use data.from_arrays")
-    if image_size not in (None, side := FIXED_SIDES.get(name, image_size)):
+    side = FIXED_SIDES.get(name)
+    if side is not None and image_size not in (None, side):
         raise InputError(f"{name} has images of {side} pixels, got image_size {image_size}; leave --image-size out")
     if name == "digits":
         return Source(*read_digits())

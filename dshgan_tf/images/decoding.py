@@ -105,7 +105,12 @@ def _decode_png(contents: tf.Tensor) -> tf.Tensor:
         eight = pixels // 2 ** (tf.reduce_min(tf.boolean_mask(tf.constant(DEPTHS), holds)) - 8)
         return tf.repeat(tf.cast(eight, tf.uint8), 3, axis=-1)
 
-    return tf.cond((depth == 16) & (kind == 0), deep_grey, lambda: _over_white(tf.io.decode_png(contents, channels=4)))
+    def shown() -> tf.Tensor:
+        image = tf.io.decode_png(contents, channels=4)
+        opaque = tf.reduce_min(image[..., 3]) == 255
+        return tf.cond(opaque, lambda: image[..., :3], lambda: _over_white(image))  # the other takes memory
+
+    return tf.cond((depth == 16) & (kind == 0), deep_grey, shown)
 
 
 def _over_white(image: tf.Tensor) -> tf.Tensor:

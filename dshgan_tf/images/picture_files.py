@@ -6,6 +6,7 @@ The same file gives the same pixels wherever Python reads it: in training, in an
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import os
 from collections.abc import Iterator
@@ -135,6 +136,7 @@ def _opened(path: str | os.PathLike[str], contents: bytes | None) -> Iterator[Im
         yield opened
 
 
+@functools.cache
 def _read_heif_too() -> bool:
     """Teach Pillow to read HEIF, and return whether it can."""
     try:

@@ -11,7 +11,7 @@ from dshgan_tf.teacher.nearest_graph import nearest_graph, normalised_features
 REST = 0.8  # alpha: with 0.99, labels that lie side by side in a picture flow into one another
 
 
-def teach_several_labels(features: np.ndarray, labels: np.ndarray, neighbours: int = 10) -> np.ndarray:
+def teach_several_labels(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Tell how probable each label is for every image, from the few whose labels are known.
 
     It is the mean of two opinions. One spreads each label, and its absence, over the graph of nearest features. The
@@ -20,7 +20,6 @@ def teach_several_labels(features: np.ndarray, labels: np.ndarray, neighbours: i
     Args:
         features: (N, F) float, of labelled and unlabelled images.
         labels: (N, L) multi-hot; rows of zeros are unlabelled.
-        neighbours: of each image in the graph, at least 1.
 
     Returns:
         (N, L) float32 probabilities; labelled images have their own labels.
@@ -28,7 +27,7 @@ def teach_several_labels(features: np.ndarray, labels: np.ndarray, neighbours: i
     rows, labels = normalised_features(features), labels.astype(np.float32)
     known = labels.any(axis=1)
     frequency = np.clip(labels[known].mean(axis=0), 1e-6, 1 - 1e-6)
-    graph = nearest_graph(rows, neighbours)
+    graph = nearest_graph(rows)
     absent = np.where(known[:, None], 1 - labels, 0)
     spreading = presence(spread(graph, labels, REST), spread(graph, absent, REST), frequency)
     probabilities = (spreading + classify_each_label(rows, labels)) / 2
