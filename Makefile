@@ -1,6 +1,6 @@
 # make quickstart   the main job on digits: train with and without the GAN, compare, export, search
 # make test         the whole test suite, but for the tests in a browser
-# make test-browser the tests of the page in Debian's chromium, which is installed by apt where it is missing
+# make test-browser the tests in Debian's chromium; apt installs it, and npm, where they are missing
 # make soak         kill twenty runs at random moments, each must end as if it had not been; load 1,000 odd models
 # make docs         the documentation site, in site/; the tutorials are run for it (minutes)
 # make lint         style
@@ -23,7 +23,7 @@ test: .venv/installed
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-browser: .venv/installed
-	tests/browser/install_chromium.sh
+	tests/browser/install.sh
 	$(BIN)/pip install --quiet -r requirements-browser.txt
 	$(BIN)/python -m pytest tests/browser
 

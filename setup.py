@@ -5,7 +5,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
-EXPORT = ["dshgan_tf.export", "dshgan_tf.export.edge", "dshgan_tf.export.serving"]
+EXPORT = [f"dshgan_tf.export{name}" for name in ("", ".edge", ".microcontroller", ".serving", ".web")]
 
 
 def requirements(name):
@@ -24,11 +24,17 @@ setup(
     # The programs lie at the top level of the repository, and inside the one package where it is installed.
     packages=find_packages(include=["dshgan_tf*"]) + ["dshgan_tf.training", *EXPORT],
     package_dir={"dshgan_tf.training": "training", "dshgan_tf.export": "export"},
-    package_data={"dshgan_tf.export.edge": ["*.txt", "*.md"], "dshgan_tf.export.serving": ["*.config", "*.yml"]},
+    package_data={
+        "dshgan_tf.export.edge": ["*.txt", "*.md"],
+        "dshgan_tf.export.microcontroller": ["*.cc", "*.md"],
+        "dshgan_tf.export.serving": ["*.config", "*.yml"],
+        "dshgan_tf.export.web": ["*.css", "*.html", "*.js", "*.md", "*.ts"],
+    },
     install_requires=requirements("requirements.txt"),
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.19"],
         "demo": ["gradio>=6.31,<7"],
+        "micro": ["tflite-micro"],
         "docs": requirements("requirements-docs.txt"),
     },
     entry_points={

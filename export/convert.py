@@ -24,9 +24,9 @@ def convert(saved_model: str, target: str, variant: str, representative: str | N
     Args:
         saved_model: folder.
         target: file to write.
-        variant: "float32", "float16" (weights), "dynamic" (int8 weights) or "int8" (weights and activations,
-            channels scaled apart).
-        representative: NumPy file of images (N, H, W, C) uint8 that set int8's ranges.
+        variant: "float32", "float16" (weights), "dynamic" (int8 weights), "int8" (weights and activations, channels
+            scaled apart) or "micro" (as int8, with int8 input and output).
+        representative: NumPy file of images (N, H, W, C) that set int8's ranges, in the type that the input has.
     """
     import numpy as np
     import tensorflow as tf
@@ -37,11 +37,14 @@ def convert(saved_model: str, target: str, variant: str, representative: str | N
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if variant == "float16":
         converter.target_spec.supported_types = [tf.float16]
-    if variant == "int8":
+    if variant in ("int8", "micro"):
         images = np.load(representative)
         converter.representative_dataset = lambda: ({"images": image[None]} for image in images)
         # Packing is int32 arithmetic, which TFLITE_BUILTINS holds; all else must be int8.
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8, tf.lite.OpsSet.TFLITE_BUILTINS]
+    if variant == "micro":
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = converter.inference_output_type = tf.int8
     Path(target).write_bytes(converter.convert())
 
 

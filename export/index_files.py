@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from dshgan_tf.export.convert import CONVERTER
-from dshgan_tf.export.tflite import sidecar_of
+from dshgan_tf.export.edge_folder import sidecar_of
 
 import dshgan_tf as dsh
 from dshgan_tf.data import Splits

@@ -35,7 +35,15 @@ def test_installed_packages_import_outside_the_checkout(form, tmp_path):
     site = tmp_path / "site"
     assert (site / "bin" / "dshgan").exists()
     assert {path.name.split("-")[0] for path in site.iterdir()} == {"bin", "dshgan_tf"}
-    for name in ("serving/models.config", "serving/docker-compose.yml", "edge/requirements.txt", "edge/README.md"):
+    for name in (
+        "serving/models.config",
+        "serving/docker-compose.yml",
+        "edge/requirements.txt",
+        "edge/README.md",
+        "microcontroller/hash_image.cc",
+        "web/index.html",
+        "web/encoder.d.ts",
+    ):
         assert (site / "dshgan_tf" / "export" / name).exists(), name
 
 

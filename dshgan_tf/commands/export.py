@@ -1,4 +1,4 @@
-"""`dshgan export DIR --format saved_model|tflite --output DIR`: the encoder of a finished run, for others to run."""
+"""`dshgan export DIR --format saved_model|tflite|web --output DIR`: the encoder of a finished run."""
 
 from __future__ import annotations
 
@@ -20,25 +20,30 @@ if TYPE_CHECKING:
 def export(
     workdir: Positional[Path],
     *,
-    format: Literal["saved_model", "tflite"],
+    format: Literal["saved_model", "tflite", "web"],
     output: Path,
-    quantize: Literal["float32", "float16", "dynamic", "int8", "all"] | None = None,
+    quantize: Literal["float32", "float16", "dynamic", "int8", "micro", "all"] | None = None,
+    litert_js: Path | None = None,
     data_dir: str | None = None,
 ) -> None:
     """Export the encoder of a finished run, checked against Keras before it is written.
 
     Args:
         workdir: Folder of a finished run.
-        format: saved_model for TensorFlow Serving, tflite for devices.
+        format: saved_model for TensorFlow Serving, tflite for devices, web for a browser.
         output: Folder of the exports; made where it is missing.
-        quantize: Numbers of the LiteRT file; float32 by default.
+        quantize: Numbers of the LiteRT file; float32 by default. micro is for microcontrollers, and not among all.
+        litert_js: For web, a folder node_modules with LiteRT.js; without it npm fetches LiteRT.js.
         data_dir: Where the data of the run lie now, if they moved.
     """
-    if format == "saved_model" and quantize is not None:
+    if format != "tflite" and quantize is not None:
         raise InputError(f"--quantize {quantize} is for --format tflite; leave it out")
+    if format != "web" and litert_js is not None:
+        raise InputError(f"--litert-js {litert_js} is for --format web; leave it out")
     from dshgan_tf.export.run import export_run
 
-    target, checks, keras_milliseconds = export_run(Run(workdir, data_dir), format, quantize or "float32", output)
+    run = Run(workdir, data_dir)
+    target, checks, keras_milliseconds = export_run(run, format, quantize or "float32", output, litert_js)
     console = terminal.output()
     console.print(_table(checks, keras_milliseconds))
     console.print(f"written: {target}", markup=False, soft_wrap=True)

@@ -93,9 +93,9 @@ def index_default(encoder: HashEncoder) -> Signature:
     return encode
 
 
-def image_signature(encoder: HashEncoder, dtype: tf.DType) -> tf.TensorSpec:
-    """Return the signature of `images`, any batch size."""
-    return tf.TensorSpec((None, *encoder.image_shape), dtype, name="images")
+def image_signature(encoder: HashEncoder, dtype: tf.DType, batch_size: int | None = None) -> tf.TensorSpec:
+    """Return the signature of `images`, of any batch size where none is given."""
+    return tf.TensorSpec((batch_size, *encoder.image_shape), dtype, name="images")
 
 
 def bytes_signature() -> tf.TensorSpec:

@@ -1,0 +1,1 @@
+"""What goes to a microcontroller beside the encoder; `dshgan export --quantize micro` copies it."""

@@ -1,0 +1,126 @@
+"""The encoder for microcontrollers, run by TensorFlow Lite for Microcontrollers itself."""
+
+import json
+import re
+import sys
+
+import numpy as np
+import pytest
+from ai_edge_litert.interpreter import Interpreter
+from dshgan_tf.export.held_out import HeldOut
+from dshgan_tf.export.micro import export_micro
+from dshgan_tf.export.micro_encoder import MicroEncoder
+
+import dshgan_tf as dsh
+from dshgan_tf.commands.main import main
+from dshgan_tf.errors import ExportError, InputError
+
+
+@pytest.fixture(scope="module")
+def kit(trained, tmp_path_factory):
+    output = tmp_path_factory.mktemp("exports") / "kit"
+    for quantize in ("int8", "micro"):
+        arguments = ["--format", "tflite", "--quantize", quantize, "--output", str(output)]
+        assert main(["export", str(trained), *arguments]) == 0
+    return output
+
+
+def test_its_codes_are_those_of_keras_but_for_a_few_bits(kit, trained):
+    images = dsh.data.load("digits").query.images
+    expected = dsh.codes.unpack(dsh.load_model(trained / "model.keras").encode(images), 12)
+    codes = MicroEncoder(kit / "encoder_micro.tflite").encode(images)
+    assert codes.shape == (200, 2) and np.mean(dsh.codes.unpack(codes, 12) == expected) >= 0.98
+    report = {row["name"]: row for row in json.loads((kit / "export_report.json").read_text())}
+    assert list(report) == ["encoder_int8.tflite", "encoder_micro.tflite"]  # each export keeps the other's row
+    assert report["encoder_micro.tflite"]["map"] >= report["encoder_micro.tflite"]["keras_map"] - 0.01
+    assert report["encoder_micro.tflite"]["parity"]["different"] == (dsh.codes.unpack(codes, 12) != expected).sum()
+
+
+def test_bits_are_read_from_the_interpreter_as_the_sidecar_says(kit):
+    """By hand: the runtime alone, no class of ours."""
+    from tflite_micro import runtime
+
+    told = json.loads((kit / "encoder_micro.json").read_text())
+    assert (told["input"], told["num_bits"], told["image_shape"]) == ("int8, pixel - 128", 12, [8, 8, 1])
+    images = dsh.data.load("digits").query.images[:20]
+    interpreter = runtime.Interpreter.from_file(str(kit / "encoder_micro.tflite"), arena_size=told["arena_bytes"])
+    (taken,), (given,) = (
+        details["quantization_parameters"]["scales"]
+        for details in (interpreter.get_input_details(0), interpreter.get_output_details(0))
+    )
+    assert (taken, given) == (1, 1 / 256)
+    rows = []
+    for image in images:
+        interpreter.set_input((image[None].astype(int) - 128).astype(np.int8), 0)
+        interpreter.invoke()
+        relaxed = (interpreter.get_output(0)[0].astype(int) + 128) / 256
+        rows.append(sum(1 << (15 - bit) for bit in range(12) if relaxed[bit] > 0.5))
+    codes = MicroEncoder(kit / "encoder_micro.tflite").encode(images)
+    assert [int.from_bytes(code.tobytes(), "big") for code in codes] == rows
+
+
+def test_every_tensor_of_the_way_is_int8(kit):
+    interpreter = Interpreter(str(kit / "encoder_micro.tflite"))
+    types = {tensor["dtype"] for tensor in interpreter.get_tensor_details()}
+    assert types <= {np.int8, np.int32}  # biases and shapes are int32
+    (given,), (made,) = interpreter.get_input_details(), interpreter.get_output_details()
+    assert (given["dtype"], given["shape"].tolist()) == (np.int8, [1, 8, 8, 1])
+    assert (made["dtype"], made["shape"].tolist()) == (np.int8, [1, 12])
+
+
+def test_the_c_files_say_what_the_model_is(kit):
+    source, header = (kit / "encoder_micro.cc").read_text(), (kit / "encoder_micro.h").read_text()
+    rows = source.split("{", 1)[1]
+    assert bytes(int(byte) for byte in re.findall(r"\d+", rows)) == (kit / "encoder_micro.tflite").read_bytes()
+    told = json.loads((kit / "encoder_micro.json").read_text())
+    sizes = {name: int(value) for name, value in re.findall(r"constexpr int (\w+) = (\d+);", header)}
+    assert sizes == {"kHeight": 8, "kWidth": 8, "kChannels": 1, "kNumBits": 12, "kArenaBytes": told["arena_bytes"]}
+    assert re.findall(r"operations\.Add(\w+)\(\)", header) == told["operations"]
+    assert {"Conv2D", "FullyConnected", "Logistic"} <= set(told["operations"])
+    assert f"MicroMutableOpResolver<{len(told['operations'])}>" in header and told["sha256"] in header
+    assert (kit / "hash_image.cc").exists() and "microcontroller" in (kit / "README.md").read_text()
+
+
+def test_less_than_half_of_the_arena_does_not_do(kit):
+    """The figure is the need, and not some generous size."""
+    from tflite_micro import runtime
+
+    arena = json.loads((kit / "encoder_micro.json").read_text())["arena_bytes"]
+    assert arena % 1024 == 0
+    with pytest.raises(RuntimeError):
+        runtime.Interpreter.from_file(str(kit / "encoder_micro.tflite"), arena_size=arena // 4)
+
+
+def test_colour_and_bits_that_no_image_decides(tmp_path):
+    """An encoder for 32 x 32 colour pictures with random weights is refused: int8 turns its bits over."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (240, 32, 32, 3), dtype=np.uint8)
+    splits = dsh.data.from_arrays(images, np.arange(240) % 2, queries_per_class=60, labels_per_class=10)
+    model = dsh.DSHGAN(num_bits=16, num_classes=2, image_shape=(32, 32, 3), network=dsh.Network(width=4))
+    model.compile()
+    with pytest.raises(ExportError, match=r"encoder_micro.tflite.*bits differ.*nothing was exported"):
+        export_micro(spread(model, images), tmp_path / "kit", HeldOut.from_splits(model, splits), {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def spread(model, images):
+    """Put each bit's threshold into the middle of its values, which are then all near to it."""
+    relaxed = model.predict_streams(images)["relaxed_codes"].astype(np.float64)
+    for encoder in (model.encoder, model.average_encoder):
+        bias = encoder.get_layer("hash").bias
+        bias.assign(bias - np.median(np.log(relaxed / (1 - relaxed)), axis=0))
+    return model
+
+
+def test_without_its_interpreter_it_says_what_to_install(trained, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "tflite_micro", None)
+    arguments = ["--format", "tflite", "--quantize", "micro", "--output", str(tmp_path / "kit")]
+    assert main(["export", str(trained), *arguments]) == 2
+    assert "pip install tflite-micro" in capsys.readouterr().err and list(tmp_path.iterdir()) == []
+    with pytest.raises(InputError, match="tflite-micro"):
+        MicroEncoder(tmp_path)
+
+
+def test_a_file_for_phones_is_refused(kit):
+    with pytest.raises(ExportError, match="--quantize micro"):
+        MicroEncoder(kit / "encoder_int8.tflite")
