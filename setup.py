@@ -25,7 +25,7 @@ setup(
     packages=find_packages(include=["dshgan_tf*"]) + ["dshgan_tf.training", *EXPORT],
     package_dir={"dshgan_tf.training": "training", "dshgan_tf.export": "export"},
     package_data={
-        "dshgan_tf.export.edge": ["*.txt", "*.md"],
+        "dshgan_tf.export.edge": ["*.kt", "*.md", "*.swift", "*.txt"],
         "dshgan_tf.export.microcontroller": ["*.cc", "*.md"],
         "dshgan_tf.export.serving": ["*.config", "*.yml"],
         "dshgan_tf.export.web": ["*.css", "*.html", "*.js", "*.md", "*.ts"],

@@ -33,7 +33,7 @@ FLOORS = {
 VARIANTS = tuple(FLOORS)
 QUANTISED = ("dynamic", "int8")
 CHECKED = 32  # images at a time where a file takes any number
-EDGE_KIT = ("hash_images.py", "latency.py", "requirements.txt", "README.md")
+EDGE_KIT = ("hash_images.py", "latency.py", "requirements.txt", "README.md", "HashImage.kt", "HashImage.swift")
 
 
 def export_tflite(

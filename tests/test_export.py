@@ -144,6 +144,23 @@ def test_every_variant_reaches_its_floor(edge, trained, images, tmp_path):
     assert sizes[0] > 1.4 * sizes[1] and sizes[1] > sizes[2] and sizes[0] > 1.9 * sizes[3]
 
 
+def test_the_interface_that_android_has_gives_the_same_codes(edge, images):
+    """LiteRT's CompiledModel takes one image at a time of a file whose batch is open."""
+    from ai_edge_litert.compiled_model import CompiledModel
+
+    for variant in ("float32", "float16", "dynamic", "int8"):
+        file = edge / f"encoder_{variant}.tflite"
+        model = CompiledModel.from_file(str(file))
+        inputs, outputs = model.create_input_buffers(0), model.create_output_buffers(0)
+        assert model.get_signature_by_index(0)["outputs"][0] == "codes"  # as HashImage.kt takes it
+        codes = []
+        for image in images:
+            inputs[0].write(image.reshape(-1))
+            model.run_by_index(0, inputs, outputs)
+            codes.append(outputs[0].read(2, np.uint8))
+        np.testing.assert_array_equal(codes, LiteRTEncoder(file).encode(images))
+
+
 def test_a_thousand_odd_sidecars_are_refused_by_name(edge, tmp_path):
     rng = random.Random(9)
     for ending in ("tflite", "json"):

@@ -40,6 +40,7 @@ def test_installed_packages_import_outside_the_checkout(form, tmp_path):
         "serving/docker-compose.yml",
         "edge/requirements.txt",
         "edge/README.md",
+        "edge/HashImage.kt",
         "microcontroller/hash_image.cc",
         "web/index.html",
         "web/encoder.d.ts",
