@@ -1,6 +1,7 @@
 # make quickstart   the main job on digits: train with and without the GAN, compare, export, search
 # make test         the whole test suite, but for the tests in a browser
 # make test-browser the tests in Debian's chromium; apt installs it, and npm, where they are missing
+# make arm          the LiteRT encoders on ARM64 processors that qemu plays; changes what apt knows, see tests/arm
 # make soak         kill twenty runs at random moments, each must end as if it had not been; load 1,000 odd models
 # make docs         the documentation site, in site/; the tutorials are run for it (minutes)
 # make lint         style
@@ -8,7 +9,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 RUNS := runs/quickstart
 
-.PHONY: quickstart test test-browser soak docs lint clean
+.PHONY: quickstart test test-browser arm soak docs lint clean
 
 .venv/installed: requirements.txt requirements-dev.txt requirements-docs.txt setup.py
 	$(PYTHON) -m venv .venv
@@ -26,6 +27,10 @@ test-browser: .venv/installed
 	tests/browser/install.sh
 	$(BIN)/pip install --quiet -r requirements-browser.txt
 	$(BIN)/python -m pytest tests/browser
+
+arm: .venv/installed
+	PIP=$(BIN)/pip tests/arm/prepare.sh .arm
+	$(BIN)/python -m pytest tests/arm -s
 
 soak: .venv/installed
 	DSHGAN_KILLS=20 DSHGAN_MODELS=1000 $(BIN)/python -m pytest tests/test_survival.py tests/test_fuzz.py -k "killed or odd_models" -s
