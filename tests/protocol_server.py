@@ -2,11 +2,18 @@
 
 It loads versions through the session path (`tf.compat.v1.saved_model.load`), feeds the tensors that the SignatureDef
 names, replays warm-up requests, and answers gRPC Predict, GetModelMetadata and GetModelStatus and their REST forms.
+
+    python tests/protocol_server.py FOLDER [--port 0] [--batching] [--most-waiting 1000] [--patience 10]
+
+serves a folder of versions until SIGTERM, and first prints its addresses. It is ready when `/v1/models/dshgan/metadata`
+is answered with 200, and alive when anything is answered.
 """
 
+import argparse
 import base64
 import json
 import re
+import signal
 import threading
 from concurrent import futures
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,6 +22,7 @@ from pathlib import Path
 import grpc
 import numpy as np
 import tensorflow as tf
+from request_queue import Full, RequestQueue
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     get_model_status_pb2,
@@ -25,6 +33,8 @@ from tensorflow_serving.apis import (
 )
 
 Code = grpc.StatusCode
+MOST_BYTES = 64 << 20  # of a request
+MOST_CONNECTIONS = 512  # at a time
 HTTP = {Code.INVALID_ARGUMENT: 400, Code.FAILED_PRECONDITION: 412, Code.NOT_FOUND: 404, Code.UNAVAILABLE: 503}
 
 
@@ -72,13 +82,31 @@ class Version:
 class Models:
     """The versions of one model, and its labels."""
 
-    def __init__(self, name, base_path, labels):
+    def __init__(self, name, base_path, labels, batching=False, most_waiting=1000):
         self.name, self.labels = name, labels
         folders = sorted((path for path in Path(base_path).iterdir() if path.name.isdigit()), key=lambda p: int(p.name))
         self.versions = {int(folder.name): Version(folder) for folder in folders}
         self.unavailable = 0  # so many requests are still refused as if the server were starting
+        self.ending = False
+        self.queue = RequestQueue(self.run, most_waiting, batching)
+
+    def run(self, key, inputs):
+        """Run a signature of a version; `key` is both, and the shapes and types of what may run together."""
+        return self.versions[key[0]].predict(key[1], inputs)
+
+    def predict(self, version, name, inputs):
+        """Run a signature when its turn comes."""
+        shapes = tuple((argument, value.shape[1:], str(value.dtype)) for argument, value in sorted(inputs.items()))
+        if not inputs or any(value.ndim == 0 for value in inputs.values()):
+            raise Failure(Code.INVALID_ARGUMENT, "inputs must be batches")
+        try:
+            return self.queue.ask((version.number, name, shapes), inputs)
+        except Full as error:
+            raise Failure(Code.UNAVAILABLE, str(error)) from error
 
     def find(self, name, version=None, label=None):
+        if self.ending:
+            raise Failure(Code.UNAVAILABLE, "ending")
         if self.unavailable:
             self.unavailable -= 1
             raise Failure(Code.UNAVAILABLE, "starting")
@@ -108,7 +136,7 @@ class Grpc(prediction_service_pb2_grpc.PredictionServiceServicer, model_service_
         try:
             version = self.models.find_spec(request.model_spec)
             inputs = {name: tf.make_ndarray(tensor) for name, tensor in request.inputs.items()}
-            outputs = version.predict(request.model_spec.signature_name, inputs)
+            outputs = self.models.predict(version, request.model_spec.signature_name, inputs)
         except Failure as failure:
             context.abort(failure.code, failure.message)
         response.model_spec.name, response.model_spec.version.value = self.models.name, version.number
@@ -193,7 +221,11 @@ class Rest(BaseHTTPRequestHandler):
         self.answer(200, {"model_version_status": states})
 
     def do_POST(self):
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        length = self.headers["Content-Length"] or ""
+        if not length.isdecimal() or int(length) > MOST_BYTES:
+            self.close_connection = True
+            return self.answer(413, {"error": f"a request has a length of at most {MOST_BYTES} bytes"})
+        body = self.rfile.read(int(length))
         try:
             version, _ = self.place()
             request = json.loads(body)
@@ -205,33 +237,91 @@ class Rest(BaseHTTPRequestHandler):
             if unknown:
                 raise Failure(Code.INVALID_ARGUMENT, f"unknown inputs {sorted(unknown)}")
             inputs = {key: from_json(value, signature.inputs[key]) for key, value in request["inputs"].items()}
-            outputs = version.predict(name, inputs)
+            outputs = self.models.predict(version, name, inputs)
         except Failure as failure:
             return self.answer(HTTP[failure.code], {"error": failure.message})
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             return self.answer(400, {"error": f"Malformed request: {error!r}"})
         self.answer(200, {"outputs": {key: to_json(key, value) for key, value in outputs.items()}})
 
 
-class ProtocolServer:
-    """Serve a folder of versions on free ports of the loopback."""
+class RestServer(ThreadingHTTPServer):
+    request_queue_size = 128
+    daemon_threads = False  # a shutdown waits for those that answer
 
-    def __init__(self, name, base_path, labels=None):
-        self.models = Models(name, base_path, labels or {})
-        self.grpc = grpc.server(futures.ThreadPoolExecutor(16), options=[("grpc.max_receive_message_length", 64 << 20)])
+    def __init__(self, *arguments):
+        self.free = threading.BoundedSemaphore(MOST_CONNECTIONS)
+        super().__init__(*arguments)
+
+    def process_request(self, request, client_address):
+        self.free.acquire()  # others wait in the system's own queue, or are refused there
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request, client_address):
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self.free.release()
+
+    def handle_error(self, request, client_address):
+        """A caller that went away is no fault of ours."""
+
+
+class ProtocolServer:
+    """Serve a folder of versions on the loopback.
+
+    Args:
+        name: of the model.
+        base_path: folder of versions.
+        labels: label -> version.
+        port: of REST; 0 for a free one.
+        patience: seconds that a caller may take to send a request.
+        more: of `Models`.
+    """
+
+    def __init__(self, name, base_path, labels=None, port=0, patience=10, **more):
+        self.models = Models(name, base_path, labels or {}, **more)
+        self.grpc = grpc.server(
+            futures.ThreadPoolExecutor(16), options=[("grpc.max_receive_message_length", MOST_BYTES)]
+        )
         servicer = Grpc(self.models)
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(servicer, self.grpc)
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(servicer, self.grpc)
         self.grpc_address = f"127.0.0.1:{self.grpc.add_insecure_port('127.0.0.1:0')}"
         self.grpc.start()
-        handler = type("Handler", (Rest,), {"models": self.models})
-        self.rest = type("Server", (ThreadingHTTPServer,), {"request_queue_size": 128})(("127.0.0.1", 0), handler)
+        handler = type("Handler", (Rest,), {"models": self.models, "timeout": patience})
+        self.rest = RestServer(("127.0.0.1", port), handler)
         self.rest_address = f"http://127.0.0.1:{self.rest.server_port}"
         self.thread = threading.Thread(target=self.rest.serve_forever, daemon=True)
         self.thread.start()
 
     def stop(self):
-        self.grpc.stop(None).wait()
+        """Take nothing more, finish what was taken, end."""
+        self.models.ending = True
         self.rest.shutdown()
-        self.rest.server_close()
         self.thread.join()
+        self.grpc.stop(30).wait()
+        self.rest.server_close()
+        self.models.queue.close()
+
+
+def main():
+    """Serve until SIGTERM."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--batching", action="store_true")
+    parser.add_argument("--most-waiting", type=int, default=1000)
+    parser.add_argument("--patience", type=float, default=10)
+    given = parser.parse_args()
+    more = {"batching": given.batching, "most_waiting": given.most_waiting}
+    ended = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    server = ProtocolServer("dshgan", given.folder, port=given.port, patience=given.patience, **more)
+    print(json.dumps({"grpc": server.grpc_address, "rest": server.rest_address}), flush=True)
+    ended.wait()
+    server.stop()
+
+
+if __name__ == "__main__":
+    main()
