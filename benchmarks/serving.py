@@ -3,9 +3,9 @@
     python benchmarks/serving.py EXPORT [--seconds 10] [--share 0.7]
 
 EXPORT is a folder of `dshgan export --format saved_model`. The server is the one that the tests use
-(`tests/protocol_server.py`), on this machine; it is NOT TensorFlow Serving. Callers share the machine with it. Requests are
-due at times that were drawn beforehand, whether earlier ones are answered or not. A caller sends one at a time; what waits
-counts from when it was due.
+(`tests/protocol_server.py`), on this machine; it is NOT TensorFlow Serving. Callers share the machine with it. Requests
+are due at times that were drawn beforehand, whether earlier ones are answered or not. A caller sends one at a time;
+what waits counts from when it was due.
 """
 
 from __future__ import annotations

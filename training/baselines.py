@@ -18,8 +18,8 @@ from dshgan_tf.errors import InputError
 from dshgan_tf.files import write_json
 from dshgan_tf.labels import multi_hot
 from dshgan_tf.run import Run
-from dshgan_tf.teacher.label_probabilities import label_probabilities
 from dshgan_tf.teacher.nearest_graph import normalised_features
+from dshgan_tf.teacher.teach import teach
 
 Hasher = Callable[[np.ndarray], np.ndarray]  # features (N, F) float32 -> bits (N, K)
 
@@ -198,7 +198,7 @@ def spread_over_all(seen: Splits) -> tuple[np.ndarray, np.ndarray]:
     searched = ~np.isin(seen.database.ids, seen.labeled.ids)
     parts = [seen.labeled.images, seen.query.images, seen.database.images[searched]]
     rows = np.concatenate([known, np.zeros((len(parts[1]) + len(parts[2]), seen.num_classes), known.dtype)])
-    spread = label_probabilities(np.concatenate(parts), rows, seen.multi_label)
+    spread = teach(np.concatenate(parts), rows, seen.multi_label).probabilities
     query, others = spread[len(known) :][: len(seen.query)], spread[len(known) + len(seen.query) :]
     database = np.empty((len(seen.database), seen.num_classes), np.float32)
     database[searched] = others

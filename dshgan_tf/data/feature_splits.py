@@ -9,7 +9,7 @@ import numpy as np
 
 from dshgan_tf.data.feature_cache import trunk_features
 from dshgan_tf.data.splits import PARTS, Part, Splits
-from dshgan_tf.teacher.label_probabilities import label_probabilities
+from dshgan_tf.teacher.teach import teach
 
 if TYPE_CHECKING:
     from dshgan_tf.models.dshgan import DSHGAN
@@ -43,13 +43,13 @@ def with_teacher(splits: Splits) -> Splits:
         splits: of features, some of them unlabelled.
 
     Returns:
-        The same splits, with the teacher's probabilities as `taught`.
+        The same splits, with the teacher's probabilities as `taught`, and its `frequency` of the labels.
     """
     known = splits.multi_hot(splits.labeled.labels)
     unknown = np.zeros((len(splits.unlabeled), splits.num_classes), np.float32)
     features = np.concatenate([splits.labeled.images, splits.unlabeled.images])
-    probabilities = label_probabilities(features, np.concatenate([known, unknown]), splits.multi_label)
-    return dataclasses.replace(splits, taught=probabilities[len(known) :])
+    taught = teach(features, np.concatenate([known, unknown]), splits.multi_label)
+    return dataclasses.replace(splits, taught=taught.probabilities[len(known) :], frequency=taught.frequency)
 
 
 def seen_by(model: DSHGAN, splits: Splits) -> Splits:

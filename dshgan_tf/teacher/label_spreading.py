@@ -52,7 +52,9 @@ def class_probabilities(mass: np.ndarray, frequency: np.ndarray) -> np.ndarray:
     return (balanced / balanced.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def spread_labels(graph: scipy.sparse.spmatrix, labels: np.ndarray, rounds: int = ROUNDS) -> np.ndarray:
+def spread_labels(
+    graph: scipy.sparse.spmatrix, labels: np.ndarray, frequency: np.ndarray | None = None, rounds: int = ROUNDS
+) -> np.ndarray:
     """Tell how probable each class is for every image, from the few whose class is known.
 
     Labels are spread once. Then the surest share of each class counts as labelled, and the labels are spread again,
@@ -61,6 +63,7 @@ def spread_labels(graph: scipy.sparse.spmatrix, labels: np.ndarray, rounds: int 
     Args:
         graph: (N, N), from ``nearest_graph``, of labelled and unlabelled images.
         labels: (N, L) one-hot; rows of zeros are unlabelled.
+        frequency: (L,) float, how frequent each class is; None for as among the labelled images.
         rounds: how often it is spread again, at least 0.
 
     Returns:
@@ -68,7 +71,7 @@ def spread_labels(graph: scipy.sparse.spmatrix, labels: np.ndarray, rounds: int 
     """
     labels = labels.astype(np.float32)
     known = labels.any(axis=1)
-    frequency = labels[known].mean(axis=0)
+    frequency = labels[known].mean(axis=0) if frequency is None else frequency
     probabilities = class_probabilities(spread(graph, labels), frequency)
     for _ in range(rounds):
         probabilities[known] = labels[known]
