@@ -9,6 +9,7 @@ import itertools
 import os
 import shutil
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from dshgan_tf.files import remove_leftovers, write_json
 from dshgan_tf.models.signatures import write_saved_model
 
 FLOOR = Floor(agreement=1.0, map_loss=0.001)  # undecided bits may move MAP a little
-BATCH = 256
+BATCH = 64  # images at a time
 WARM_UP = Path("assets.extra", "tf_serving_warmup_requests")
 
 
@@ -81,20 +82,20 @@ def _check(folder: Path, held_out: HeldOut) -> list[Check]:
     signatures = tf.saved_model.load(str(folder)).signatures
     kib = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1024
 
-    def in_batches(signature: str, argument: str, values: Any) -> np.ndarray:
+    def in_batches(signature: str, argument: str, images: Any, prepared: Callable[[Any], tf.Tensor]) -> np.ndarray:
         run = signatures[signature]
-        starts = range(0, len(values), BATCH)
-        parts = [run(**{argument: tf.constant(values[start : start + BATCH])})["codes"] for start in starts]
+        starts = range(0, len(images), BATCH)
+        parts = [run(**{argument: prepared(images[start : start + BATCH])})["codes"] for start in starts]
         return np.concatenate([part.numpy() for part in parts])
 
     def on_pixels(images: np.ndarray) -> np.ndarray:
-        return in_batches("serving_default", "images", images.astype(np.float32))
+        return in_batches("serving_default", "images", images, lambda batch: tf.constant(batch, tf.float32))
 
     def on_files(images: np.ndarray) -> np.ndarray:
-        return in_batches("encode_bytes", "image_bytes", [as_png(image) for image in images])
+        return in_batches("encode_bytes", "image_bytes", images, lambda batch: tf.constant([*map(as_png, batch)]))
 
     file = [as_png(held_out.query_images[0])]
-    timed = {"encode_bytes": lambda _: in_batches("encode_bytes", "image_bytes", file)}
+    timed = {"encode_bytes": lambda _: in_batches("encode_bytes", "image_bytes", file, tf.constant)}
     checks = []
     for name, encode in (("serving_default", on_pixels), ("encode_bytes", on_files)):
         check = held_out.check(f"SavedModel, {name}", encode, kib, timed.get(name))

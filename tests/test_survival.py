@@ -15,6 +15,7 @@ import time
 import zipfile
 
 import h5py
+import keras
 import numpy as np
 import pytest
 from dshgan_tf.training.checkpoints import find_checkpoints
@@ -35,10 +36,11 @@ CONFIG = dataclasses.replace(
 )
 
 
-def start(config, workdir):
+def start(config, workdir, **environment):
     config.save(workdir.with_suffix(".json"))
     command = [sys.executable, "-c", COMMAND, "--config", str(workdir.with_suffix(".json")), "--workdir", str(workdir)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    given = os.environ | environment
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=given)
 
 
 def wait(process, condition):
@@ -83,7 +85,7 @@ def without(row, *names):
 
 def assert_same_run(one, other):
     first, second = arrays(one), arrays(other)
-    assert first.keys() == second.keys() and len(first) > 100
+    assert first.keys() == second.keys() and len(first) > 50
     for name, value in first.items():
         np.testing.assert_array_equal(value, second[name], err_msg=name)
     rows = [list(csv.DictReader((workdir / "metrics.csv").read_text().splitlines())) for workdir in (one, other)]
@@ -128,6 +130,41 @@ def test_a_run_killed_at_any_moment_ends_as_if_it_had_not_been(whole, tmp_path):
         assert not list((workdir / "checkpoints").glob(".step-*"))  # what a kill left half written is gone
         runs += 1
     print(f"{kills} kills of {runs} runs")
+
+
+@pytest.fixture(scope="module")
+def trunk(tmp_path_factory):
+    keras.utils.set_random_seed(3)
+    pixels = keras.Input((8, 8, 1))
+    x = keras.layers.Rescaling(1 / 255)(pixels)
+    x = keras.layers.Conv2D(64, 3, activation="relu", kernel_initializer="he_normal")(x)
+    path = tmp_path_factory.mktemp("trunk") / "trunk.keras"
+    keras.Model(pixels, keras.layers.Flatten()(keras.layers.AveragePooling2D(2)(x))).save(path)
+    return path
+
+
+def test_a_fine_tuned_run_killed_in_each_of_its_parts_ends_as_if_it_had_not_been(trunk, tmp_path):
+    """While it keeps features, in its first stage, between the two, and in its second."""
+    network = Network(backbone=str(trunk), trained_layers=0)
+    more = {"network": network, "steps": 96, "fine_tune": 150, "fine_tuned_layers": 1, "precision": "float32"}
+    config = dataclasses.replace(CONFIG, **more)
+    finish(start(config, tmp_path / "whole", XDG_CACHE_HOME=str(tmp_path / "cache_of_whole")))
+    workdir, cache = tmp_path / "killed", tmp_path / "cache"
+    moments = (
+        lambda: any(cache.rglob("features.f32")),
+        lambda: steps_saved(workdir / "frozen") >= 48,
+        lambda: (workdir / "frozen" / "results.json").exists(),
+        lambda: steps_saved(workdir) >= 50,
+    )
+    for moment in moments:
+        process = start(config, workdir, XDG_CACHE_HOME=str(cache))
+        assert wait(process, moment), process.communicate()
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    assert not (workdir / "results.json").exists()
+    finish(start(config, workdir, XDG_CACHE_HOME=str(cache)))
+    for part in ("", "frozen"):
+        assert_same_run(workdir / part, tmp_path / "whole" / part)
 
 
 def test_sigterm_saves_within_an_epoch_and_ends_with_143(whole, tmp_path):

@@ -247,7 +247,7 @@ def _pixels(images: Any) -> np.ndarray:
     return np.asarray(images[:], np.float32).reshape(len(images), -1) / 255
 
 
-def _features(trunk: keras.Model, images: Any, batch_size: int = 256) -> np.ndarray:
+def _features(trunk: keras.Model, images: Any, batch_size: int = 64) -> np.ndarray:
     starts = range(0, len(images), batch_size)
     batches = (np.asarray(images[i : i + batch_size], np.float32) for i in starts)
     return np.concatenate([np.asarray(trunk(batch, training=False), np.float32) for batch in batches])

@@ -236,11 +236,11 @@ class DSHGAN(AlternatingTraining):
         """Training steps that the model has behind it."""
         return int(ops.convert_to_numpy(self.steps))
 
-    def predict_streams(self, images: Any, batch_size: int = 256) -> dict[str, np.ndarray]:
+    def predict_streams(self, images: Any, batch_size: int | None = None) -> dict[str, np.ndarray]:
         """Run the averaged encoder; see `HashEncoder.predict_streams`."""
         return self.average_encoder.predict_streams(images, batch_size)
 
-    def encode(self, images: Any, batch_size: int = 256) -> np.ndarray:
+    def encode(self, images: Any, batch_size: int | None = None) -> np.ndarray:
         """Hash images with the averaged encoder; see `HashEncoder.encode`."""
         return self.average_encoder.encode(images, batch_size)
 

@@ -22,6 +22,9 @@ from dshgan_tf.models.sizes import check_sizes
 from dshgan_tf.models.streams import feature_head, streams
 from dshgan_tf.models.trunk import MOST_CHANNELS, check_image_shape, halvings, small_trunk
 
+AT_A_TIME = 256  # images, where they are small
+PIXELS_AT_A_TIME = 64 * 224 * 224
+
 
 @keras.saving.register_keras_serializable(package="dshgan_tf")
 class HashEncoder(keras.Model):
@@ -105,13 +108,13 @@ class HashEncoder(keras.Model):
         """Return the trunk as a model of its own, from pixels (B, H, W, C) to features (B, F)."""
         return keras.Model(self.inputs[0], self._trunk_features)
 
-    def predict_streams(self, images: Any, batch_size: int = 256) -> dict[str, np.ndarray]:
+    def predict_streams(self, images: Any, batch_size: int | None = None) -> dict[str, np.ndarray]:
         """Run the encoder on any number of images.
 
         Args:
             images: (N, H, W, C) uint8, or float in 0..255; see `image_batches` for the other forms. Where the trunk is
                 frozen, (N, F) float of its features too.
-            batch_size: images at a time.
+            batch_size: images at a time; None for as many as fit into a few hundred megabytes.
 
         Returns:
             `relaxed_codes` (N, K) float32 in [0, 1], `class_logits` (N, L), `adversary_logits` (N,).
@@ -126,10 +129,17 @@ class HashEncoder(keras.Model):
                 "adversary_logits": np.zeros(0, np.float32),
             }
         ]
-        for batch in self._batches(images, batch_size):
+        for batch in self._batches(images, batch_size or self._at_a_time):
             tensor = tf.convert_to_tensor(batch.astype(keras.config.floatx()))
             parts.append({name: value.numpy() for name, value in self._function(batch.ndim == 2)(tensor).items()})
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    @property
+    def _at_a_time(self) -> int:
+        """Images whose activations take a few hundred megabytes; a pretrained trunk sees them enlarged."""
+        if self.network.backbone is not None:
+            return AT_A_TIME // 4
+        return min(AT_A_TIME, max(1, PIXELS_AT_A_TIME // (self.image_shape[0] * self.image_shape[1])))
 
     def _batches(self, images: Any, batch_size: int) -> Iterator[np.ndarray]:
         if self.head is None or len(getattr(images, "shape", ())) != 2:
@@ -148,13 +158,13 @@ class HashEncoder(keras.Model):
             self._deployed[kind] = tf.function(lambda batch: self.streams(batch), input_signature=[any_number])
         return self._deployed[kind]
 
-    def encode(self, images: Any, batch_size: int = 256) -> np.ndarray:
+    def encode(self, images: Any, batch_size: int | None = None) -> np.ndarray:
         """Hash images.
 
         Args:
             images: (N, H, W, C) array or tensor, uint8 or float in 0..255; a `tf.data.Dataset` of such images; or the
                 path of an image file, or several of them, which are converted and resized.
-            batch_size: images at a time.
+            batch_size: images at a time; None for as many as fit into a few hundred megabytes.
 
         Returns:
             (N, ceil(K / 8)) uint8, most significant bit first, zero padded; a bit is 1 where H(x) > 0.5.
