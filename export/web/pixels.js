@@ -47,7 +47,9 @@ export function resize(pixels, [fromHeight, fromWidth, channels], height, width)
     for (let y = 0; y < height; ++y) {
       for (let channel = 0; channel < channels; ++channel) {
         let sum = 0;
-        weights.forEach((weight, i) => (sum += weight * squeezed[y * row + (start + i) * channels + channel]));
+        for (let i = 0; i < weights.length; ++i) {
+          sum += weights[i] * squeezed[y * row + (start + i) * channels + channel];
+        }
         result[(y * width + x) * channels + channel] = rounded(Math.fround(sum));
       }
     }
@@ -72,12 +74,15 @@ function rounded(value) {
  * @returns {Uint8Array} row by row, channels together
  */
 export function channelsOf(image, channels) {
+  const {data} = image;
   const count = image.width * image.height;
   const result = new Uint8Array(count * channels);
-  for (let i = 0; i < count; ++i) {
-    const [red, green, blue] = [image.data[4 * i], image.data[4 * i + 1], image.data[4 * i + 2]];
-    if (channels === 1) result[i] = (19595 * red + 38470 * green + 7471 * blue + 32768) >> 16;
-    else result.set([red, green, blue], 3 * i);
+  for (let i = 0, from = 0; i < count; ++i, from += 4) {
+    if (channels === 1) {
+      result[i] = (19595 * data[from] + 38470 * data[from + 1] + 7471 * data[from + 2] + 32768) >> 16;
+    } else {
+      for (let channel = 0; channel < 3; ++channel) result[3 * i + channel] = data[from + channel];
+    }
   }
   return result;
 }
