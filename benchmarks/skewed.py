@@ -27,6 +27,7 @@ from dshgan_tf.data.protocols import Protocol, split
 from dshgan_tf.data.source import Source
 from dshgan_tf.data.splits import Splits
 from dshgan_tf.files import write_json
+from dshgan_tf.teacher.class_frequency import class_frequency
 from dshgan_tf.teacher.one_label import teach_one_label
 
 QUERIES, LABELS, RATIO = 20, 10, 100
@@ -61,9 +62,12 @@ def of_digits(splits: Splits, seed: int, way: str) -> float:
     keras.utils.set_random_seed(seed)
     model = dsh.DSHGAN(BITS, splits.num_classes, splits.image_shape)
     model.compile()
-    train = dsh.data.triplets(splits, BATCH, seed)
-    if way == EVEN:
-        train.label_frequency = splits.multi_hot(splits.labeled.labels).mean(axis=0)
+    known = splits.multi_hot(splits.labeled.labels)
+    frequency = known.mean(axis=0)
+    if way == FOUND:
+        rows = np.concatenate([known, np.zeros((len(splits.unlabeled), splits.num_classes), np.float32)])
+        frequency = class_frequency(np.concatenate([splits.labeled.images, splits.unlabeled.images]), rows)
+    train = dsh.data.triplets(dataclasses.replace(splits, frequency=frequency), BATCH, seed)
     model.fit(train, epochs=1, steps_per_epoch=STEPS, verbose=0)
     return ranked(splits, *(model.encode(part.images) for part in (splits.query, splits.database)), BITS)
 
