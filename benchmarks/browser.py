@@ -155,7 +155,7 @@ def main() -> None:
                 bits = dsh.codes.unpack(codes ^ expected, len(codes[0]) * 8)
                 counts = [len(files), bits.size, int(bits.sum()), int(bits.any(axis=1).sum())]
                 table.add_row(variant, name, *map(str, counts), f"{times['whole']:.1f}", f"{times['network']:.1f}")
-    Console().print(table)
+    Console(width=140).print(table)
 
 
 if __name__ == "__main__":
