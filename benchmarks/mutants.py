@@ -30,7 +30,7 @@ BATCH, BALANCE, DIVERSITY = (f"losses/{name}.py" for name in ("batch_triplets", 
 SIMILARITY, GENERATOR = "losses/similarity.py", "models/generator.py"
 GRAPH, SPREADING = "teacher/nearest_graph.py", "teacher/label_spreading.py"
 SEVERAL, ONE = "teacher/several_labels.py", "teacher/one_label.py"
-LINEAR = "teacher/linear_classifier.py"
+LINEAR, FREQUENCY = "teacher/linear_classifier.py", "teacher/class_frequency.py"
 PSEUDO, SCHEDULE, PLAYER = "losses/pseudo_labels.py", "models/warmup_linear_decay.py", "models/player.py"
 
 # File, what stands there, what the fault puts in its place.
@@ -129,6 +129,14 @@ MUTANTS = [
     (ONE, "known.sum() >= MANY_LABELS", "known.sum() > MANY_LABELS"),
     (ONE, "        probabilities[known] = labels[known]", "        pass"),
     (LINEAR, "probabilities[:, model.classes_] =", "probabilities[:, : len(model.classes_)] ="),
+    (FREQUENCY, "members[fold::FOLDS]", "members[:1]"),
+    (FREQUENCY, "kept[held] = 0", "pass"),
+    (FREQUENCY, "PULL / counts.min()", "0.0"),
+    (FREQUENCY, "counts.min() < 2", "counts.min() < 1"),
+    (FREQUENCY, "> CLEAR else", "> 0 else"),
+    (FREQUENCY, "> CLEAR else", "> 5 else"),
+    (FREQUENCY, "joint / joint.sum(axis=0)", "joint / joint.sum()"),
+    (FREQUENCY, "/ labels.sum(axis=0)", "* labels.sum(axis=0)"),
     (OBJECTIVE, "0.0 if pretrained and not multi_label else 0.1", "0.0 if pretrained else 0.1"),
     (OBJECTIVE, "given(self.graded_margin, multi_label and pretrained)", "given(self.graded_margin, False)"),
 ]  # fmt: skip

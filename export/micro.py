@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from dshgan_tf.export.convert import CONVERTER
-from dshgan_tf.export.edge_folder import EdgeFolder, edge_folder, file_name, sidecar_of
+from dshgan_tf.export.edge_folder import edge_folder, file_name, sidecar_of
 from dshgan_tf.export.held_out import Check, HeldOut
 from dshgan_tf.export.micro_encoder import PIXEL_OFFSET, MicroEncoder
 from dshgan_tf.export.model_card import ModelCard
@@ -50,7 +50,7 @@ def export_micro(
     """
     with edge_folder(output) as folder:
         target = folder.made / file_name("micro")
-        _convert(model, held_out.representative, target, folder)
+        convert_for_micro(model, held_out.representative, target, folder.scratch)
         encoder = MicroEncoder(target)
         check = held_out.check(target.name, encoder.encode, target.stat().st_size / 1024)
         FLOOR.check(check.name, check.parity, check.map, check.keras_map)
@@ -70,8 +70,15 @@ def export_micro(
     return [check]
 
 
-def _convert(model: dsh.DSHGAN, representative: np.ndarray, target: Path, folder: EdgeFolder) -> None:
-    """Convert, with a batch of one image and without the packing of bits."""
+def convert_for_micro(model: dsh.DSHGAN, representative: np.ndarray, target: Path, scratch: Path) -> None:
+    """Convert, with a batch of one image and without the packing of bits.
+
+    Args:
+        model: the trained model.
+        representative: (R, H, W, C) uint8, images that set the ranges of int8.
+        target: file to write.
+        scratch: folder for what is needed on the way.
+    """
     encoder = model.average_encoder
 
     def relaxed_codes(images: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -83,7 +90,7 @@ def _convert(model: dsh.DSHGAN, representative: np.ndarray, target: Path, folder
     archive = keras.export.ExportArchive()
     archive.track(encoder)
     archive.add_endpoint("serving_default", relaxed_codes, [image_signature(encoder, tf.float32, 1)])
-    saved_model, images = folder.scratch / "saved_model", folder.scratch / "representative.npy"
+    saved_model, images = scratch / "saved_model", scratch / "representative.npy"
     archive.write_out(str(saved_model), verbose=False)
     np.save(images, pixels)
     job = {"saved_model": str(saved_model), "target": str(target), "variant": "micro"}

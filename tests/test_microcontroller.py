@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 from dshgan_tf.export.held_out import HeldOut
-from dshgan_tf.export.micro import export_micro
+from dshgan_tf.export.micro import convert_for_micro, export_micro
 from dshgan_tf.export.micro_encoder import MicroEncoder
 
 import dshgan_tf as dsh
@@ -57,6 +57,14 @@ def test_bits_are_read_from_the_interpreter_as_the_sidecar_says(kit):
         rows.append(sum(1 << (15 - bit) for bit in range(12) if relaxed[bit] > 0.5))
     codes = MicroEncoder(kit / "encoder_micro.tflite").encode(images)
     assert [int.from_bytes(code.tobytes(), "big") for code in codes] == rows
+
+
+def test_a_pixel_is_an_int8_whatever_the_images_hold(trained, tmp_path):
+    dim = np.random.default_rng(0).integers(60, 90, (20, 8, 8, 1), dtype=np.uint8)
+    convert_for_micro(dsh.load_model(trained / "model.keras"), dim, tmp_path / "encoder.tflite", tmp_path)
+    (given,) = Interpreter(str(tmp_path / "encoder.tflite")).get_input_details()
+    assert given["quantization"] == (1.0, -128)
+    assert dim.min() == 60  # they are not written to
 
 
 def test_every_tensor_of_the_way_is_int8(kit):
