@@ -44,7 +44,7 @@ def class_frequency(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
     chosen = _some(known)
     rows = normalised_features(features[chosen].reshape(len(chosen), -1).astype(np.float32))
     graph, some = nearest_graph(rows), labels[chosen]
-    named = _named(graph, some)[~some.any(axis=1)].mean(axis=0)
+    named = shares_named(graph, some)[~some.any(axis=1)].mean(axis=0)
     found = explain(named, confusion(graph, some), frequency, PULL / counts.min())
     return found if np.abs(found - frequency).sum() > CLEAR else frequency
 
@@ -70,7 +70,7 @@ def confusion(graph: scipy.sparse.spmatrix, labels: np.ndarray) -> np.ndarray:
         kept = labels.copy()
         kept[held] = 0
         if kept.any(axis=0).all():
-            np.add.at(found, classes[held], _named(graph, kept)[held])
+            np.add.at(found, classes[held], shares_named(graph, kept)[held])
     return found / found.sum(axis=1, keepdims=True)
 
 
@@ -94,8 +94,16 @@ def explain(named: np.ndarray, confused: np.ndarray, frequency: np.ndarray, pull
     return shares
 
 
-def _named(graph: scipy.sparse.spmatrix, labels: np.ndarray) -> np.ndarray:
-    """Probabilities of the classes, as labels spread when each class weighs the same."""
+def shares_named(graph: scipy.sparse.spmatrix, labels: np.ndarray) -> np.ndarray:
+    """Tell which share of each image every class is named, when all classes weigh the same.
+
+    Args:
+        graph: (N, N), from ``nearest_graph``.
+        labels: (N, L) one-hot, at least 1 a class; rows of zeros are unlabelled.
+
+    Returns:
+        (N, L) float32, rows of sum 1, or of zeros where nothing arrives.
+    """
     mass = spread(graph, labels) / labels.sum(axis=0)
     return mass / np.maximum(mass.sum(axis=1, keepdims=True), 1e-12)
 
