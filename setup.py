@@ -28,7 +28,7 @@ setup(
         "dshgan_tf.export.edge": ["*.kt", "*.md", "*.swift", "*.txt"],
         "dshgan_tf.export.microcontroller": ["*.cc", "*.md"],
         "dshgan_tf.export.serving": ["*.config", "*.yml"],
-        "dshgan_tf.export.web": ["*.css", "*.html", "*.js", "*.md", "*.ts"],
+        "dshgan_tf.export.web": ["*.css", "*.html", "*.js", "*.litert", "*.md", "*.ts"],
     },
     install_requires=requirements("requirements.txt"),
     extras_require={

@@ -67,7 +67,8 @@ def of_digits(splits: Splits, seed: int, way: str) -> float:
     if way == FOUND:
         rows = np.concatenate([known, np.zeros((len(splits.unlabeled), splits.num_classes), np.float32)])
         frequency = class_frequency(np.concatenate([splits.labeled.images, splits.unlabeled.images]), rows)
-    train = dsh.data.triplets(dataclasses.replace(splits, frequency=frequency), BATCH, seed)
+    train = dsh.data.triplets(splits, BATCH, seed)
+    train.label_frequency = frequency.astype(np.float32)
     model.fit(train, epochs=1, steps_per_epoch=STEPS, verbose=0)
     return ranked(splits, *(model.encode(part.images) for part in (splits.query, splits.database)), BITS)
 

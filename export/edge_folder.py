@@ -16,10 +16,13 @@ from dshgan_tf.export.held_out import Check
 from dshgan_tf.export.model_card import ModelCard
 
 import dshgan_tf as dsh
+from dshgan_tf.errors import InputError
 from dshgan_tf.files import remove_leftovers, write_json
 
 REPORT = "export_report.json"
 ORDER = ("float32", "float16", "dynamic", "int8", "micro")
+# What an export is for -> a file that each such folder holds, and no other.
+MARKS = {"phones": "hash_images.py", "microcontrollers": "hash_image.cc", "browsers": "index.html"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,15 +66,22 @@ class EdgeFolder:
 
 
 @contextlib.contextmanager
-def edge_folder(output: Path) -> Iterator[EdgeFolder]:
+def edge_folder(output: Path, purpose: str) -> Iterator[EdgeFolder]:
     """Make an export under a temporary name. What is not published is removed.
 
     Args:
         output: folder of the export; its parents are made where they are missing.
+        purpose: what it is for, of `MARKS`.
 
     Yields:
         Where to make it.
+
+    Raises:
+        InputError: the folder holds an export for something else, whose files have the same names.
     """
+    for other, mark in MARKS.items():
+        if other != purpose and (output / mark).exists():
+            raise InputError(f"{output} holds an export for {other}; give --output another folder")
     output.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(output.parent, f".{output.name}.*.part")
     with tempfile.TemporaryDirectory(prefix=f".{output.name}.", suffix=".part", dir=output.parent) as scratch:

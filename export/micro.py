@@ -48,7 +48,7 @@ def export_micro(
         InputError: `tflite-micro` is not installed.
         ExportError: the encoder is refused, or stays below its floor.
     """
-    with edge_folder(output) as folder:
+    with edge_folder(output, "microcontrollers") as folder:
         target = folder.made / file_name("micro")
         convert_for_micro(model, held_out.representative, target, folder.scratch)
         encoder = MicroEncoder(target)

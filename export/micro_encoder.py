@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from dshgan_tf.errors import ExportError, InputError
 
 PIXEL_OFFSET = 128  # a pixel 0..255 less this is the int8 that the encoder takes
 ARENA_STEP = 1024  # bytes; sizes of the arena are multiples of it
-ROOM = 10  # times the size of the file: so much its interpreter takes where nobody says
+MOST_BYTES = 1 << 26  # of an arena that is tried; no microcontroller has as much
 TRIAL = """
 import sys
 import numpy as np
@@ -47,9 +48,11 @@ class MicroEncoder:
             ) from error
         self._model = model
         try:
-            self._interpreter = runtime.Interpreter.from_file(str(model))
+            self._interpreter = runtime.Interpreter.from_file(str(model), arena_size=MOST_BYTES)
         except RuntimeError as error:
-            raise ExportError(f"TensorFlow Lite for Microcontrollers does not run the encoder: {error}") from error
+            raise ExportError(
+                f"TensorFlow Lite for Microcontrollers does not run the encoder in {MOST_BYTES >> 20} MiB: {error}"
+            ) from error
         given = self._interpreter.get_input_details(0)
         if given["dtype"] != np.int8:
             raise ExportError(f"{model} does not take int8: a microcontroller wants a file of --quantize micro")
@@ -73,16 +76,22 @@ class MicroEncoder:
         Raises:
             ExportError: it does not say how much it took.
         """
-        most = ROOM * self._model.stat().st_size
-        told = re.search(r"Arena allocation total (\d+) bytes", self._try(most).stderr)
+        told = re.search(r"Arena allocation total (\d+) bytes", self.try_arena(MOST_BYTES).stderr)
         if told is None:
             raise ExportError("tflite-micro did not say how much memory the encoder takes; install another version")
         least = -(-int(told[1]) // ARENA_STEP) * ARENA_STEP
         # Laying out the tensors takes a little more for a while.
-        return next((size for size in range(least, most, ARENA_STEP) if self._try(size).returncode == 0), most)
+        return next(size for size in itertools.count(least, ARENA_STEP) if self.try_arena(size).returncode == 0)
 
-    def _try(self, arena: int) -> subprocess.CompletedProcess[str]:
-        """Hash in a process of its own, since an arena that is too small ends some with a segmentation fault."""
+    def try_arena(self, arena: int) -> subprocess.CompletedProcess[str]:
+        """Hash in a process of its own, since an arena that is too small ends some with a segmentation fault.
+
+        Args:
+            arena: bytes.
+
+        Returns:
+            The process, which has ended: status 0 where the arena was enough.
+        """
         command = [sys.executable, "-c", TRIAL, str(self._model), str(arena)]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 

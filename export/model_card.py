@@ -34,11 +34,12 @@ class ModelCard:
         name: of the run.
         results: what the run's `results.json` holds.
         splits: its data.
+        micro: whether it is of an encoder for microcontrollers, which takes and returns int8.
     """
 
-    def __init__(self, name: str, results: dict[str, Any], splits: Splits) -> None:
+    def __init__(self, name: str, results: dict[str, Any], splits: Splits, micro: bool = False) -> None:
         """Keep what the card says; see the class."""
-        self._name, self._results, self._splits = name, results, splits
+        self._name, self._results, self._splits, self._micro = name, results, splits, micro
 
     def write(self, folder: Path, checks: Iterable[dict[str, Any]]) -> None:
         """Write the card beside the exported encoders.
@@ -65,10 +66,14 @@ class ModelCard:
         height, width, channels = self._splits.image_shape
         names = self._splits.class_names
         more = f", and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+        bits = self._results["num_bits"]
+        pixels, made = "pixels 0..255", f"`codes`, {-(-bits // 8)} bytes an image, the most significant bit first"
+        if self._micro:
+            pixels, made = "int8, a pixel 0..255 less 128", f"{bits} relaxed codes, int8; a bit is 1 above 0"
         return (
             "## Use\n\n"
-            f"- Input: pixels 0..255, {height} x {width} x {channels}; the scaling is part of the network.\n"
-            f"- Output: `codes`, {-(-self._results['num_bits'] // 8)} bytes an image, the most significant bit first.\n"
+            f"- Input: {pixels}, {height} x {width} x {channels}; the scaling is part of the network.\n"
+            f"- Output: {made}.\n"
             "- Meant for: finding images that share a label with a query, by Hamming distance.\n"
             f"- Classes: {', '.join(names[:MOST_NAMES])}{more}."
         )

@@ -35,7 +35,7 @@ def export_run(
     """
     model, splits = run.load_model(), run.splits()
     about = {"class_names": list(splits.class_names), "dataset": splits.name, "run": run.name}
-    card = ModelCard(run.name, run.read("results"), splits)
+    card = ModelCard(run.name, run.read("results"), splits, micro=quantize == "micro")
     held_out = HeldOut.from_splits(model, splits)
     if form == "saved_model":
         target, checks = export_saved_model(model, output, held_out, about, card)

@@ -62,7 +62,7 @@ def export_tflite(
     Raises:
         ExportError: the converter refuses a variant, or it stays below its floor, or is not of builtin operations.
     """
-    with edge_folder(output) as folder:
+    with edge_folder(output, "phones") as folder:
         checks = write_encoders(model, folder, held_out, about, variants)
         for name in EDGE_KIT:
             shutil.copy(Path(__file__).parent / "edge" / name, folder.made)

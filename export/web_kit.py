@@ -21,7 +21,8 @@ VERSION = "2.5.3"  # of LiteRT.js, whose codes were compared with LiteRT's
 CORE, HELPER = "@litertjs/core", "@litertjs/wasm-utils"
 # For browsers with and without relaxed SIMD, and for pages that may use threads.
 RUNTIMES = ("litert_wasm_internal", "litert_wasm_compat_internal", "litert_wasm_threaded_internal")
-PAGE = ("README.md", "encoder.d.ts", "encoder.js", "index.html", "page.js", "pixels.js", "store.js", "style.css")
+PAGE = ("LICENSE.litert", "README.md", "encoder.d.ts", "encoder.js", "index.html", "page.js", "pixels.js")
+PAGE += ("store.js", "style.css")
 
 
 def export_web(
@@ -51,7 +52,7 @@ def export_web(
         InputError: no LiteRT.js, or another version.
         ExportError: as `export_tflite`.
     """
-    with edge_folder(output) as folder:
+    with edge_folder(output, "browsers") as folder:
         _copy_litert_js(litert_js or _fetched(folder.scratch), folder.made)  # first, since it may be missing
         checks = write_encoders(model, folder, held_out, about, VARIANTS, batch_size=1)
         for name in PAGE:
@@ -85,13 +86,16 @@ def _copy_litert_js(modules: Path, made: Path) -> None:
             raise InputError(
                 f"{modules} holds {package} {version}; {VERSION} was tested: npm install {package}@{VERSION}"
             )
-    core = (modules / CORE / "dist" / "index.js").read_text()
-    (made / "litert.js").write_text(_unmapped(core.replace(f'"{HELPER}"', '"./litert_wasm_utils.js"')))
-    helper = (modules / HELPER / "dist" / "index.js").read_text()
-    (made / "litert_wasm_utils.js").write_text(_unmapped(helper))
-    for name in RUNTIMES:
-        for ending in ("js", "wasm"):
-            shutil.copy(modules / CORE / "wasm" / f"{name}.{ending}", made)
+    try:
+        core = (modules / CORE / "dist" / "index.js").read_text()
+        (made / "litert.js").write_text(_unmapped(core.replace(f'"{HELPER}"', '"./litert_wasm_utils.js"')))
+        helper = (modules / HELPER / "dist" / "index.js").read_text()
+        (made / "litert_wasm_utils.js").write_text(_unmapped(helper))
+        for name in RUNTIMES:
+            for ending in ("js", "wasm"):
+                shutil.copy(modules / CORE / "wasm" / f"{name}.{ending}", made)
+    except FileNotFoundError as error:
+        raise InputError(f"LiteRT.js lacks a file ({error}); npm install {CORE}@{VERSION} again") from error
 
 
 def _unmapped(script: str) -> str:

@@ -473,3 +473,18 @@ def test_files_that_are_no_images_are_named(workdir, tmp_path, content, capsys):
         path.write_bytes(content)
     assert main(["encode", str(workdir), str(path)]) == 2
     assert "broken.png" in capsys.readouterr().err.replace("\n", "")
+
+
+def test_only_the_tested_litert_js_is_taken(trained, tmp_path, capsys):
+    arguments = ["export", str(trained), "--format", "web", "--output", str(tmp_path / "kit"), "--litert-js"]
+    assert main([*arguments, str(tmp_path)]) == 2
+    assert "does not hold @litertjs/core" in capsys.readouterr().err
+    for package in ("core", "wasm-utils"):
+        (tmp_path / "@litertjs" / package).mkdir(parents=True)
+        (tmp_path / "@litertjs" / package / "package.json").write_text('{"version": "9.0.0"}')
+    assert main([*arguments, str(tmp_path)]) == 2
+    assert "npm install @litertjs/core@2.5.3" in capsys.readouterr().err
+    assert (
+        main(["export", str(trained), "--format", "tflite", "--output", str(tmp_path / "kit"), "--litert-js", "x"]) == 2
+    )
+    assert not (tmp_path / "kit").exists()

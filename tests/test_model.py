@@ -424,3 +424,20 @@ def test_a_file_with_another_encoder_is_refused(tmp_path, monkeypatch):
     monkeypatch.undo()
     with pytest.raises(ValueError, match="another version; train again"):
         dsh.load_model(tmp_path / "other.keras")
+
+
+@pytest.mark.parametrize(("side", "at_a_time"), [(8, 256), (112, 256), (224, 64), (1024, 3)])
+def test_large_images_run_a_few_at_a_time(side, at_a_time):
+    encoder = dsh.HashEncoder(8, 2, (side, side, 1), dsh.Network(width=4))
+    assert encoder.images_at_a_time == at_a_time  # 64 x 224 x 224 pixels, 256 images at most
+
+
+def test_a_trunk_that_enlarges_its_images_sees_a_few_at_a_time(tmp_path):
+    pixels = keras.Input((224, 224, 1))
+    features = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3, strides=8)(pixels))
+    keras.Model(pixels, features).save(tmp_path / "trunk.keras")
+    network = dsh.Network(backbone=str(tmp_path / "trunk.keras"), trained_layers=0)
+    encoder = dsh.HashEncoder(8, 2, (32, 32, 1), network)
+    assert encoder.images_at_a_time == 64
+    codes = encoder.encode(np.random.default_rng(0).integers(0, 256, (70, 32, 32, 1), dtype=np.uint8))
+    assert codes.shape == (70, 1)

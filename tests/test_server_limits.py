@@ -102,19 +102,21 @@ def test_a_full_queue_refuses_and_the_client_comes_again(export, images, expecte
 
 def test_the_queue_is_bounded_and_ends_with_its_work_done():
     """By hand: one worker, held up, and room for two."""
-    go = threading.Event()
+    go, taken = threading.Event(), threading.Event()
 
     def run(_, inputs):
+        taken.set()
         go.wait()
         return {"twice": 2 * inputs["x"]}
 
     waiting = RequestQueue(run, most=2, workers=1)
     with ThreadPoolExecutor(8) as callers:
         first = callers.submit(waiting.ask, (), {"x": np.array([1])})
-        while waiting._waiting.qsize():  # the worker has it
-            time.sleep(0.001)
+        assert taken.wait(60)
         others = [callers.submit(waiting.ask, (), {"x": np.array([i])}) for i in (2, 3)]
+        deadline = time.monotonic() + 60
         while waiting._waiting.qsize() < 2:
+            assert time.monotonic() < deadline
             time.sleep(0.001)
         with pytest.raises(Full, match="2 requests wait"):
             waiting.ask((), {"x": np.array([4])})

@@ -151,7 +151,7 @@ def test_a_fine_tuned_run_killed_in_each_of_its_parts_ends_as_if_it_had_not_been
     finish(start(config, tmp_path / "whole", XDG_CACHE_HOME=str(tmp_path / "cache_of_whole")))
     workdir, cache = tmp_path / "killed", tmp_path / "cache"
     moments = (
-        lambda: any(cache.rglob("features.f32")),
+        lambda: any(path.stat().st_size for path in cache.rglob("features.f32")),
         lambda: steps_saved(workdir / "frozen") >= 48,
         lambda: (workdir / "frozen" / "results.json").exists(),
         lambda: steps_saved(workdir) >= 50,

@@ -6,6 +6,7 @@ import scipy.sparse
 from sklearn.datasets import load_digits
 from sklearn.semi_supervised import LabelSpreading
 
+from dshgan_tf.teacher import class_frequency as frequencies
 from dshgan_tf.teacher import nearest_graph as graphs
 from dshgan_tf.teacher import several_labels
 from dshgan_tf.teacher.class_frequency import class_frequency, confusion, explain, shares_named
@@ -127,7 +128,7 @@ def test_several_labels_are_found_one_by_one():
     found = teach_several_labels(digits.data, labels)
     assert ((found > 0.5) == rows)[~known & rows.any(axis=1)].mean() > 0.9
     np.testing.assert_array_equal(found[known], labels[known])
-    np.testing.assert_array_equal(teach(digits.data, labels, multi_label=True).probabilities, found)
+    np.testing.assert_array_equal(teach(digits.data, labels, multi_label=True), found)
 
 
 def test_the_teacher_of_several_labels_is_the_mean_of_two():
@@ -191,8 +192,9 @@ def test_a_linear_classifier_has_its_say_where_labels_are_many():
         found = teach_one_label(digits.data, labels)
         np.testing.assert_allclose(found, expected, atol=1e-6)
         np.testing.assert_array_equal(found[known], labels[known])
-        taught = teach(digits.data, labels, multi_label=False)
-        np.testing.assert_array_equal(taught.probabilities, teach_one_label(digits.data, labels, taught.frequency))
+        frequency = class_frequency(digits.data, labels)
+        expected = teach_one_label(digits.data, labels, frequency)
+        np.testing.assert_array_equal(teach(digits.data, labels, multi_label=False), expected)
 
 
 def test_one_class_needs_no_classifier():
@@ -242,7 +244,8 @@ def test_skewed_classes_are_found_and_named_better():
         assert np.abs(frequency - true).sum() < 0.7 * np.abs(0.1 - true).sum()
         named = [teach_one_label(features, labels, given).argmax(axis=1) for given in (None, frequency)]
         right.append([(found == classes)[hidden].mean() for found in named])
-        np.testing.assert_array_equal(teach(features, labels, multi_label=False).frequency, frequency)
+        taught = teach(features, labels, multi_label=False)
+        np.testing.assert_array_equal(taught, teach_one_label(features, labels, frequency))
     even, found = np.mean(right, axis=0)
     assert found > even + 0.02
 
@@ -252,6 +255,30 @@ def test_even_classes_stay_exactly_even(per_class):
     for seed in range(3):
         features, _, labels = skewed_digits(150, 1, per_class, seed)
         np.testing.assert_array_equal(class_frequency(features, labels), labels[labels.any(axis=1)].mean(axis=0))
+
+
+def test_few_unlabelled_images_tell_nothing():
+    """By chance alone their classes differ."""
+    features, classes, labels = skewed_digits(49, 1, 20, 0)
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        kept = np.concatenate(
+            [np.flatnonzero(labels.any(axis=1)), rng.permutation(np.flatnonzero(~labels.any(axis=1)))[:60]]
+        )
+        np.testing.assert_allclose(class_frequency(features[kept], labels[kept]), 0.1, rtol=1e-6)
+
+
+def test_of_many_images_some_are_looked_at(monkeypatch):
+    monkeypatch.setattr(frequencies, "MOST", 600)
+    for per_class in (10, 80):  # fewer and more labelled images than are looked at
+        features, classes, labels = skewed_digits(90, 1, per_class, 0)
+        found = class_frequency(features, labels)
+        assert np.isfinite(found).all() and abs(found.sum() - 1) < 1e-6
+    features, classes, labels = skewed_digits(160, 100, 10, 0)
+    hidden = ~labels.any(axis=1)
+    monkeypatch.setattr(frequencies, "MOST", 300)
+    true = np.bincount(classes[hidden], minlength=10) / hidden.sum()
+    assert np.abs(class_frequency(features, labels) - true).sum() < np.abs(0.1 - true).sum()
 
 
 def test_one_labelled_image_of_a_class_tells_nothing():

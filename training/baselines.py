@@ -198,7 +198,7 @@ def spread_over_all(seen: Splits) -> tuple[np.ndarray, np.ndarray]:
     searched = ~np.isin(seen.database.ids, seen.labeled.ids)
     parts = [seen.labeled.images, seen.query.images, seen.database.images[searched]]
     rows = np.concatenate([known, np.zeros((len(parts[1]) + len(parts[2]), seen.num_classes), known.dtype)])
-    spread = teach(np.concatenate(parts), rows, seen.multi_label).probabilities
+    spread = teach(np.concatenate(parts), rows, seen.multi_label)
     query, others = spread[len(known) :][: len(seen.query)], spread[len(known) + len(seen.query) :]
     database = np.empty((len(seen.database), seen.num_classes), np.float32)
     database[searched] = others

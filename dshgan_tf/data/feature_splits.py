@@ -43,13 +43,13 @@ def with_teacher(splits: Splits) -> Splits:
         splits: of features, some of them unlabelled.
 
     Returns:
-        The same splits, with the teacher's probabilities as `taught`, and its `frequency` of the labels.
+        The same splits, with the teacher's probabilities as `taught`.
     """
     known = splits.multi_hot(splits.labeled.labels)
     unknown = np.zeros((len(splits.unlabeled), splits.num_classes), np.float32)
     features = np.concatenate([splits.labeled.images, splits.unlabeled.images])
     taught = teach(features, np.concatenate([known, unknown]), splits.multi_label)
-    return dataclasses.replace(splits, taught=taught.probabilities[len(known) :], frequency=taught.frequency)
+    return dataclasses.replace(splits, taught=taught[len(known) :])
 
 
 def seen_by(model: DSHGAN, splits: Splits) -> Splits:

@@ -69,7 +69,6 @@ class Splits:
         blank: files of the data set that show one colour alone.
         same: groups of images with equal pixels, by their ids.
         taught: (U, L) float32 probabilities that a teacher gives the unlabelled images; None without a teacher.
-        frequency: (L,) float, how frequent a teacher holds each label to be; None without a teacher.
 
     Raises:
         ValueError: parts that must be disjoint share an image, or a class has no labelled image.
@@ -90,7 +89,6 @@ class Splits:
     blank: tuple[str, ...] = ()
     same: tuple[tuple[int, ...], ...] = ()
     taught: np.ndarray | None = None
-    frequency: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         """Validate."""
@@ -129,9 +127,7 @@ class Splits:
 
     @property
     def label_frequency(self) -> np.ndarray:
-        """(L,) float32, how frequent each label is: as a teacher found, or else as among the labelled images."""
-        if self.frequency is not None:
-            return self.frequency.astype(np.float32)
+        """(L,) float32, how frequent each label is among the labelled images."""
         return self.multi_hot(self.labeled.labels).mean(axis=0)
 
     @property

@@ -129,24 +129,25 @@ class HashEncoder(keras.Model):
                 "adversary_logits": np.zeros(0, np.float32),
             }
         ]
-        for batch in self._batches(images, batch_size or self._at_a_time):
+        for batch in self._batches(images, batch_size):
             tensor = tf.convert_to_tensor(batch.astype(keras.config.floatx()))
             parts.append({name: value.numpy() for name, value in self._function(batch.ndim == 2)(tensor).items()})
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     @property
-    def _at_a_time(self) -> int:
-        """Images whose activations take a few hundred megabytes; a pretrained trunk sees them enlarged."""
-        if self.network.backbone is not None:
-            return AT_A_TIME // 4
-        return min(AT_A_TIME, max(1, PIXELS_AT_A_TIME // (self.image_shape[0] * self.image_shape[1])))
+    def images_at_a_time(self) -> int:
+        """How many images run at a time where nobody says: as many as take a few hundred megabytes."""
+        shapes = [layer.output.shape for layer in self.layers if isinstance(layer.output, keras.KerasTensor)]
+        largest = max(shape[1] * shape[2] for shape in shapes if len(shape) == 4)  # a trunk may enlarge them
+        return min(AT_A_TIME, max(1, PIXELS_AT_A_TIME // largest))
 
-    def _batches(self, images: Any, batch_size: int) -> Iterator[np.ndarray]:
+    def _batches(self, images: Any, batch_size: int | None) -> Iterator[np.ndarray]:
         if self.head is None or len(getattr(images, "shape", ())) != 2:
-            return image_batches(images, self.image_shape, batch_size)
+            return image_batches(images, self.image_shape, self.images_at_a_time if batch_size is None else batch_size)
         if images.shape[1] != self.num_features:
             raise InputError(f"features must have shape (N, {self.num_features}), got {tuple(images.shape)}")
-        return (np.asarray(images[start : start + batch_size]) for start in range(0, len(images), batch_size))
+        size = AT_A_TIME if batch_size is None else batch_size
+        return (np.asarray(images[start : start + size]) for start in range(0, len(images), size))
 
     def _function(self, of_features: bool) -> Any:
         """Return the encoder as a compiled function, of pixels or of features."""

@@ -11,9 +11,10 @@ from dshgan_tf.teacher.nearest_graph import nearest_graph, normalised_features
 FOLDS = 5  # parts of the labelled images, of which each is held out once
 RIGHT, WRONG = 1.0, 0.1  # images that count as named rightly and as each other class before any was held out
 PULL = 1.0  # labelled images a class, with which the frequencies among these weigh as much as what was found
+FEWEST = 20  # unlabelled images a class, on average, below which chance alone makes frequencies differ
 STEPS = 500  # of the expectation maximisation
 CLEAR = 0.08  # sum of differences, from which on other frequencies than the labelled images' are believed
-MOST = 10_000  # images that are looked at
+MOST = 10_000  # unlabelled images that are looked at, and as many labelled ones
 
 
 def class_frequency(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -29,8 +30,8 @@ def class_frequency(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
         labels: (N, L) one-hot; rows of zeros are unlabelled.
 
     Returns:
-        (L,) float, sum 1: as among the labelled images where a class has one of these, where all are labelled, and
-        where the estimate lies within a sum of differences of 0.08 of that.
+        (L,) float, sum 1: as among the labelled images where a class has one of these, where fewer than 20 images a
+        class are unlabelled, and where the estimate lies within a sum of differences of 0.08 of that.
 
     Reference:
         Lipton, Wang and Smola, "Detecting and correcting for label shift with black box predictors", ICML 2018: the
@@ -39,9 +40,9 @@ def class_frequency(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
     known = labels.any(axis=1)
     counts = labels.sum(axis=0)
     frequency = labels[known].mean(axis=0)
-    if known.all() or counts.min() < 2:
+    if counts.min() < 2 or (~known).sum() < FEWEST * len(counts):
         return frequency
-    chosen = _some(known)
+    chosen = _some(labels)
     rows = normalised_features(features[chosen].reshape(len(chosen), -1).astype(np.float32))
     graph, some = nearest_graph(rows), labels[chosen]
     named = shares_named(graph, some)[~some.any(axis=1)].mean(axis=0)
@@ -108,8 +109,10 @@ def shares_named(graph: scipy.sparse.spmatrix, labels: np.ndarray) -> np.ndarray
     return mass / np.maximum(mass.sum(axis=1, keepdims=True), 1e-12)
 
 
-def _some(known: np.ndarray) -> np.ndarray:
-    """Places of all labelled images, and of as many others as are looked at."""
-    others = np.flatnonzero(~known)
-    drawn = np.random.default_rng(0).permutation(others)[: max(0, MOST - int(known.sum()))]
-    return np.sort(np.concatenate([np.flatnonzero(known), drawn]))
+def _some(labels: np.ndarray) -> np.ndarray:
+    """Places of some labelled images, equally many of each class where there are too many, and of some others."""
+    rng, known = np.random.default_rng(0), labels.any(axis=1)
+    drawn = [rng.permutation(np.flatnonzero(~known))[:MOST]]
+    a_class = MOST // labels.shape[1]
+    drawn += [rng.permutation(np.flatnonzero(labels[:, number]))[:a_class] for number in range(labels.shape[1])]
+    return np.sort(np.concatenate(drawn))

@@ -27,7 +27,10 @@ class ImageHasher(context: Context, asset: String) : AutoCloseable {
         return outputs[0].readInt8() // codes; relaxed_codes is the other output
     }
 
-    override fun close() = model.close()
+    override fun close() {
+        (inputs + outputs).forEach { it.close() }
+        model.close()
+    }
 }
 
 /** In how many bits two codes differ. */

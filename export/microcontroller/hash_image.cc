@@ -11,6 +11,7 @@
 constexpr int kPixels = kHeight * kWidth * kChannels;
 constexpr int kCodeBytes = (kNumBits + 7) / 8;
 alignas(16) uint8_t arena[kArenaBytes];
+uint8_t pixels[kPixels];
 
 // Pixels 0..255, row by row, channels together -> a code, most significant bit first. False where it failed.
 bool HashImage(tflite::MicroInterpreter& interpreter, const uint8_t* pixels, uint8_t* code) {
@@ -40,7 +41,7 @@ int main() {
   tflite::MicroInterpreter interpreter(tflite::GetModel(kEncoder), operations, arena, kArenaBytes);
   if (interpreter.AllocateTensors() != kTfLiteOk) return 1;
 
-  uint8_t pixels[kPixels], code[kCodeBytes], first[kCodeBytes];
+  uint8_t code[kCodeBytes], first[kCodeBytes];
   for (int image = 0; std::fread(pixels, 1, kPixels, stdin) == kPixels; ++image) {
     if (!HashImage(interpreter, pixels, code)) return 1;
     if (image == 0) std::memcpy(first, code, kCodeBytes);

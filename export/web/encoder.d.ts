@@ -4,6 +4,8 @@ export declare class Encoder {
   readonly numBits: number;
   /** Height, width and channels that the network takes. */
   readonly imageShape: [number, number, number];
+  /** SHA-256 of the encoder's file: codes of another file cannot be compared. */
+  readonly checksum: string;
   /** Load an encoder of the folder in which this module lies, or of another. */
   static load(variant?: "int8" | "float32", folder?: string | URL): Promise<Encoder>;
   /** Hash a picture: a file in a format that the browser knows, or one that is decoded. */

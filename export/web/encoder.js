@@ -6,16 +6,32 @@ import {channelsOf, decode, resize} from "./pixels.js";
 /** @type {Promise<unknown> | undefined} */
 let runtime;
 
+/**
+ * Start LiteRT.js once: with threads where the page is cross-origin isolated and the browser can, else with one.
+ * @param {string} folder of its files
+ */
+async function started(folder) {
+  const one = () => loadLiteRt(folder, {threads: false});
+  runtime ??= globalThis.crossOriginIsolated ? loadLiteRt(folder, {threads: true}).catch(one) : one();
+  try {
+    await runtime;
+  } catch (error) {
+    runtime = undefined; // a later call may try again
+    throw error;
+  }
+}
+
 /** An encoder: pictures to packed codes, most significant bit first. */
 export class Encoder {
   /**
    * @param {import("./litert.js").CompiledModel} model
-   * @param {{num_bits: number, image_shape: number[], class_names?: string[]}} about
+   * @param {{num_bits: number, image_shape: number[], sha256: string}} about
    */
   constructor(model, about) {
     this.model = model;
     this.numBits = about.num_bits;
     this.imageShape = about.image_shape;
+    this.checksum = about.sha256;
   }
 
   /**
@@ -25,9 +41,8 @@ export class Encoder {
    * @returns {Promise<Encoder>}
    */
   static async load(variant = "int8", folder = new URL(".", import.meta.url)) {
-    const here = new URL(folder, location.href);
-    runtime ??= loadLiteRt(here.href, {threads: globalThis.crossOriginIsolated === true});
-    await runtime;
+    const here = new URL(`${folder}/`.replace(/\/+$/, "/"), location.href);
+    await started(here.href);
     const about = await fetched(new URL(`encoder_${variant}.json`, here));
     const file = await fetched(new URL(`encoder_${variant}.tflite`, here));
     const model = await loadAndCompile(new Uint8Array(await file.arrayBuffer()), {accelerator: "wasm"});
@@ -61,10 +76,14 @@ export class Encoder {
    */
   async run(pixels) {
     const input = new Tensor(pixels, [1, ...this.imageShape]);
-    const {codes, relaxed_codes} = await this.model.run({images: input});
-    const code = Uint8Array.from(/** @type {Uint8Array} */ (codes.toTypedArray()));
-    for (const tensor of [input, codes, relaxed_codes]) tensor.delete(); // they lie in memory of their own
-    return code;
+    const tensors = [input]; // they lie in memory of their own, and nobody else frees it
+    try {
+      const {codes, relaxed_codes} = await this.model.run({images: input});
+      tensors.push(codes, relaxed_codes);
+      return /** @type {Uint8Array} */ (codes.toTypedArray());
+    } finally {
+      for (const tensor of tensors) tensor.delete();
+    }
   }
 }
 
@@ -83,7 +102,7 @@ export function hammingDistance(left, right) {
 
 /** @param {URL} url */
 async function fetched(url) {
-  const answer = await fetch(url);
+  const answer = await fetch(url, {cache: "no-cache"}); // file and description are of one export
   if (!answer.ok) throw new Error(`${url} is not there (${answer.status}); copy the whole folder of the export`);
   return answer;
 }

@@ -14,23 +14,35 @@ const element = (id) => /** @type {HTMLElement} */ (document.getElementById(id))
 let pictures = [];
 
 /**
- * @param {Blob} file
+ * @param {ImageBitmap} bitmap
  * @returns {Promise<Blob>} a small copy
  */
-async function thumbnailOf(file) {
-  const bitmap = await createImageBitmap(file);
+async function thumbnailOf(bitmap) {
   const scale = Math.min(1, THUMBNAIL / Math.max(bitmap.width, bitmap.height));
   const [width, height] = [bitmap.width, bitmap.height].map((side) => Math.max(1, Math.round(side * scale)));
   const canvas = new OffscreenCanvas(width, height);
   const context = /** @type {OffscreenCanvasRenderingContext2D} */ (canvas.getContext("2d"));
   context.imageSmoothingQuality = "high";
   context.drawImage(bitmap, 0, 0, width, height);
-  bitmap.close();
   return canvas.convertToBlob({type: "image/png"});
 }
 
 /**
- * Hash files one after the other. One that is no picture is named, and the others go on.
+ * @param {Encoder} encoder
+ * @param {File} file
+ * @returns {Promise<Picture>} what is kept of it
+ */
+async function hashed(encoder, file) {
+  const bitmap = await createImageBitmap(file);
+  try {
+    return {name: file.name, code: await encoder.encode(bitmap), thumbnail: await thumbnailOf(bitmap)};
+  } finally {
+    bitmap.close();
+  }
+}
+
+/**
+ * Hash files one after the other. One that cannot be taken is named, and the others go on.
  * @param {Encoder} encoder
  * @param {Store} store
  * @param {File[]} files
@@ -39,25 +51,36 @@ async function add(encoder, store, files) {
   const progress = /** @type {HTMLProgressElement} */ (element("progress"));
   [progress.max, progress.value, progress.hidden] = [files.length, 0, false];
   element("refused").replaceChildren();
-  const before = pictures.length;
+  /** @type {Picture[]} */
+  const added = [];
   for (const file of files) {
     element("status").textContent = `Hashing ${file.name} …`;
     try {
-      const picture = {name: file.name, code: await encoder.encode(file), thumbnail: await thumbnailOf(file)};
+      const picture = await hashed(encoder, file);
       await store.add(picture);
-      pictures.push(picture);
+      added.push(picture);
     } catch (error) {
       const line = document.createElement("li");
-      line.textContent = `${file.name}: not a picture that this browser reads (${error})`;
+      line.textContent = `${file.name} was not taken: ${error}`;
       element("refused").append(line);
     }
     ++progress.value;
   }
   progress.hidden = true;
-  const added = pictures.length - before;
-  element("status").textContent = `${added} of ${files.length} pictures added.`;
+  pictures.push(...added);
+  element("status").textContent = `${added.length} of ${files.length} pictures added.`;
   show();
-  if (added > 0) search(pictures[before]);
+  if (added.length > 0) search(added[0]);
+}
+
+/** @param {Store} store */
+async function forget(store) {
+  await store.clear();
+  pictures = [];
+  element("found").hidden = true;
+  element("refused").replaceChildren();
+  element("status").textContent = "All pictures are forgotten.";
+  show();
 }
 
 /** @param {Picture} query */
@@ -108,19 +131,40 @@ function show() {
   element("all").replaceChildren(...pictures.map((picture) => tile(picture)));
 }
 
+/**
+ * Load the encoder and what is kept.
+ * @returns {Promise<{encoder: Encoder, store: Store}>}
+ */
 async function start() {
-  const about = await (await fetch("encoder_int8.json")).json();
-  const [encoder, store] = await Promise.all([Encoder.load("int8"), Store.open(about.sha256)]);
+  const encoder = await Encoder.load("int8");
+  const store = await Store.open(encoder.checksum);
   pictures = await store.all();
   element("bits").textContent = String(encoder.numBits);
   element("status").textContent = "Ready.";
   show();
-  /** @type {Promise<void>} */
-  let work = Promise.resolve(); // one heap of files at a time
+  return {encoder, store};
+}
+
+/** Listen from the first moment: a picture that is dropped early waits for the encoder. */
+function listen() {
+  const started = start();
+  /** @type {Promise<unknown>} */
+  let work = started; // one thing after the other
+  /** @param {() => Promise<unknown>} next */
+  const then = (next) => {
+    work = work.then(next).catch((error) => (element("status").textContent = `That failed: ${error}`));
+  };
+  started.catch((error) => (element("status").textContent = `The encoder does not start: ${error}`));
   /** @param {Iterable<File>} files */
-  const take = (files) => (work = work.then(() => add(encoder, store, [...files])));
+  const take = (files) => {
+    const heap = [...files]; // now: the list of a drop is empty later
+    if (heap.length > 0) then(async () => started.then(({encoder, store}) => add(encoder, store, heap)));
+  };
   const input = /** @type {HTMLInputElement} */ (element("files"));
-  input.onchange = () => take(input.files ?? []);
+  input.onchange = () => {
+    take(input.files ?? []);
+    input.value = ""; // the same files may be chosen again
+  };
   const drop = element("drop");
   document.ondragover = (event) => {
     event.preventDefault();
@@ -132,13 +176,7 @@ async function start() {
     drop.classList.remove("over");
     take(event.dataTransfer?.files ?? []);
   };
-  element("clear").onclick = async () => {
-    await store.clear();
-    pictures = [];
-    element("found").hidden = true;
-    element("status").textContent = "All pictures are forgotten.";
-    show();
-  };
+  element("clear").onclick = () => then(async () => forget((await started).store));
 }
 
-start().catch((error) => (element("status").textContent = `The encoder does not start: ${error}`));
+listen();

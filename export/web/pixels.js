@@ -94,11 +94,18 @@ export function channelsOf(image, channels) {
  */
 export async function decode(picture) {
   const bitmap = picture instanceof ImageBitmap ? picture : await createImageBitmap(picture);
-  const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
-  const context = canvas.getContext("2d", {willReadFrequently: true, colorSpace: "srgb"});
-  if (context === null) throw new Error("the browser gives no canvas of this size");
-  context.fillStyle = "white";
-  context.fillRect(0, 0, bitmap.width, bitmap.height);
-  context.drawImage(bitmap, 0, 0);
-  return context.getImageData(0, 0, bitmap.width, bitmap.height);
+  try {
+    const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
+    const context = canvas.getContext("2d", {willReadFrequently: true, colorSpace: "srgb"});
+    if (context === null) throw new Error("the browser gives no canvas of this size; shrink the picture");
+    context.fillStyle = "white";
+    context.fillRect(0, 0, bitmap.width, bitmap.height);
+    context.drawImage(bitmap, 0, 0);
+    const image = context.getImageData(0, 0, bitmap.width, bitmap.height);
+    // Some browsers draw nothing on a canvas that is too large, and say nothing.
+    if (image.data[3] !== 255) throw new Error("the picture is too large for this browser; shrink it");
+    return image;
+  } finally {
+    if (bitmap !== picture) bitmap.close();
+  }
 }

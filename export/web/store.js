@@ -5,7 +5,9 @@ const STORE = "pictures";
 
 /** @typedef {{id?: number, name: string, code: Uint8Array, thumbnail: Blob}} Picture */
 
-/** Pictures of one model: those of another have codes that cannot be compared. */
+const PREFIX = "dshgan ";
+
+/** Pictures of one model: those of another have codes that cannot be compared, and are forgotten. */
 export class Store {
   /** @param {IDBDatabase} database */
   constructor(database) {
@@ -17,7 +19,10 @@ export class Store {
    * @returns {Promise<Store>}
    */
   static async open(model) {
-    const request = indexedDB.open(`dshgan ${model}`, 1);
+    for (const {name} of await indexedDB.databases()) {
+      if (name?.startsWith(PREFIX) && name !== PREFIX + model) indexedDB.deleteDatabase(name);
+    }
+    const request = indexedDB.open(PREFIX + model, 1);
     request.onupgradeneeded = () => request.result.createObjectStore(STORE, {keyPath: "id", autoIncrement: true});
     return new Store(await finished(request));
   }
@@ -27,22 +32,31 @@ export class Store {
    * @returns {Promise<void>} when it is kept
    */
   async add(picture) {
-    picture.id = Number(await finished(this.objects("readwrite").add(picture)));
+    picture.id = Number(await this.changed((objects) => objects.add(picture)));
   }
 
   /** @returns {Promise<Picture[]>} in the order in which they came */
   all() {
-    return finished(this.objects("readonly").getAll());
+    return finished(this.database.transaction(STORE).objectStore(STORE).getAll());
   }
 
   /** @returns {Promise<void>} when nothing is kept */
   async clear() {
-    await finished(this.objects("readwrite").clear());
+    await this.changed((objects) => objects.clear());
   }
 
-  /** @param {IDBTransactionMode} mode */
-  objects(mode) {
-    return this.database.transaction(STORE, mode).objectStore(STORE);
+  /**
+   * @template T
+   * @param {(objects: IDBObjectStore) => IDBRequest<T>} change
+   * @returns {Promise<T>} when the change is on disk
+   */
+  changed(change) {
+    const transaction = this.database.transaction(STORE, "readwrite");
+    const request = change(transaction.objectStore(STORE));
+    return new Promise((resolve, reject) => {
+      transaction.oncomplete = () => resolve(request.result);
+      transaction.onabort = () => reject(transaction.error ?? request.error);
+    });
   }
 }
 
