@@ -77,11 +77,15 @@ def edge_folder(output: Path, purpose: str) -> Iterator[EdgeFolder]:
         Where to make it.
 
     Raises:
-        InputError: the folder holds an export for something else, whose files have the same names.
+        InputError: the folder is a file, or holds other things than an export for this.
     """
+    if output.exists() and not output.is_dir():
+        raise InputError(f"{output} is a file; give --output a folder")
     for other, mark in MARKS.items():
         if other != purpose and (output / mark).exists():
             raise InputError(f"{output} holds an export for {other}; give --output another folder")
+    if output.is_dir() and any(output.iterdir()) and not (output / REPORT).exists():
+        raise InputError(f"{output} holds files that are no export; give --output another folder")
     output.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(output.parent, f".{output.name}.*.part")
     with tempfile.TemporaryDirectory(prefix=f".{output.name}.", suffix=".part", dir=output.parent) as scratch:

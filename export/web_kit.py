@@ -71,7 +71,7 @@ def _fetched(folder: Path) -> Path:
     command = [npm, "install", *quiet, "--prefix", str(folder), f"{CORE}@{VERSION}", f"{HELPER}@{VERSION}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise InputError(f"npm cannot fetch LiteRT.js ({done.stderr.strip()[-300:]}); {remedy}")
+        raise InputError(f"npm cannot fetch LiteRT.js ({done.stderr.strip()[:300]}); {remedy}")
     return folder / "node_modules"
 
 

@@ -65,6 +65,17 @@ def test_bits_are_read_from_the_interpreter_as_the_sidecar_says(kit):
     assert [int.from_bytes(code.tobytes(), "big") for code in codes] == rows
 
 
+def test_what_is_no_export_is_not_written_over(trained, tmp_path, capsys):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "README.md").write_text("mine")
+    (tmp_path / "file").write_text("mine")
+    for name, reason in (("mine", "holds files that are no export"), ("file", "is a file")):
+        arguments = ["--format", "tflite", "--quantize", "micro", "--output", str(tmp_path / name)]
+        assert main(["export", str(trained), *arguments]) == 2
+        assert f"{tmp_path / name} {reason}" in capsys.readouterr().err
+    assert (tmp_path / "mine" / "README.md").read_text() == (tmp_path / "file").read_text() == "mine"
+
+
 def test_a_pixel_is_an_int8_whatever_the_images_hold(trained, tmp_path):
     dim = np.random.default_rng(0).integers(60, 90, (20, 8, 8, 1), dtype=np.uint8)
     convert_for_micro(dsh.load_model(trained / "model.keras"), dim, tmp_path / "encoder.tflite", tmp_path)

@@ -94,6 +94,7 @@ function search(query) {
   const tiles = found.map(({picture, distance}) => tile(picture, distance === 1 ? "1 bit" : `${distance} bits`));
   element("nearest").replaceChildren(tile(query, "the query"), ...tiles);
   element("found").hidden = found.length === 0;
+  if (found.length === 0) element("status").textContent = "There is no other picture yet.";
   for (const button of element("all").querySelectorAll("button")) {
     button.setAttribute("aria-pressed", String(Number(button.dataset.id) === query.id));
   }
