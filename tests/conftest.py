@@ -74,3 +74,16 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
     train_and_evaluate(config, folder, verbose=0)
     return folder
+
+
+@pytest.fixture(scope="session")
+def trunk(tmp_path_factory):
+    """A trunk that somebody trained: random filters, which tell digits apart well enough."""
+    keras.utils.set_random_seed(3)
+    pixels = keras.Input((8, 8, 1))
+    x = keras.layers.Rescaling(1 / 255)(pixels)
+    x = keras.layers.Conv2D(64, 3, activation="relu", kernel_initializer="he_normal")(x)
+    x = keras.layers.AveragePooling2D(2)(x)
+    path = tmp_path_factory.mktemp("trunk") / "trunk.keras"
+    keras.Model(pixels, keras.layers.Flatten()(x)).save(path)
+    return path

@@ -15,7 +15,6 @@ import time
 import zipfile
 
 import h5py
-import keras
 import numpy as np
 import pytest
 from dshgan_tf.training.checkpoints import find_checkpoints
@@ -130,17 +129,6 @@ def test_a_run_killed_at_any_moment_ends_as_if_it_had_not_been(whole, tmp_path):
         assert not list((workdir / "checkpoints").glob(".step-*"))  # what a kill left half written is gone
         runs += 1
     print(f"{kills} kills of {runs} runs")
-
-
-@pytest.fixture(scope="module")
-def trunk(tmp_path_factory):
-    keras.utils.set_random_seed(3)
-    pixels = keras.Input((8, 8, 1))
-    x = keras.layers.Rescaling(1 / 255)(pixels)
-    x = keras.layers.Conv2D(64, 3, activation="relu", kernel_initializer="he_normal")(x)
-    path = tmp_path_factory.mktemp("trunk") / "trunk.keras"
-    keras.Model(pixels, keras.layers.Flatten()(keras.layers.AveragePooling2D(2)(x))).save(path)
-    return path
 
 
 def test_a_fine_tuned_run_killed_in_each_of_its_parts_ends_as_if_it_had_not_been(trunk, tmp_path):

@@ -10,14 +10,14 @@ sudo=()
 "${sudo[@]}" dpkg --add-architecture arm64
 "${sudo[@]}" apt-get update -qq
 command -v qemu-aarch64-static > /dev/null || "${sudo[@]}" apt-get install -y -qq qemu-user-static > /dev/null
-mkdir -p "$folder/packages" "$folder/root" "$folder/wheels"
+mkdir -p "$folder/packages" "$folder/debian" "$folder/wheels"
 (cd "$folder/packages" && apt-get download -qq "${packages[@]/%/:arm64}")
-for package in "$folder"/packages/*.deb; do dpkg -x "$package" "$folder/root"; done
+for package in "$folder"/packages/*.deb; do dpkg -x "$package" "$folder/debian"; done
 platforms=(--platform manylinux_2_17_aarch64 --platform manylinux2014_aarch64 --platform manylinux_2_27_aarch64
     --platform manylinux_2_28_aarch64 --platform manylinux_2_34_aarch64)
 pip=${PIP:-pip}
 versions=$("$pip" freeze | grep -E '^(numpy|ai-edge-litert)==')
 "$pip" download --quiet --no-deps --only-binary :all: --python-version 3.11 "${platforms[@]}" \
     --dest "$folder/wheels" $versions flatbuffers backports.strenum typing_extensions
-for wheel in "$folder"/wheels/*.whl; do python3 -m zipfile -e "$wheel" "$folder/root/site"; done
+for wheel in "$folder"/wheels/*.whl; do python3 -m zipfile -e "$wheel" "$folder/debian/site"; done
 touch "$folder/ready"

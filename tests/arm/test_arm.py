@@ -29,13 +29,17 @@ def arm_codes(processor, images, models, folder):
     part, features = PROCESSORS[processor]
     lines = ("processor\t: 0", f"Features\t: {features}", "CPU implementer\t: 0x41", "CPU architecture: 8")
     lines += ("CPU variant\t: 0x0", f"CPU part\t: {part}", "CPU revision\t: 4")
-    (ARM / "root" / "proc").mkdir(exist_ok=True)
-    (ARM / "root" / "proc" / "cpuinfo").write_text("\n".join(lines) + "\n")
+    (ARM / "debian" / "proc").mkdir(exist_ok=True)
+    (ARM / "debian" / "proc" / "cpuinfo").write_text("\n".join(lines) + "\n")
     np.save(folder / "images.npy", images)
-    environment = {"QEMU_LD_PREFIX": str(ARM / "root"), "QEMU_CPU": processor, "PYTHONHOME": str(ARM / "root" / "usr")}
-    environment |= {"PYTHONPATH": str(ARM / "root" / "site"), "PATH": os.environ["PATH"]}
+    environment = {
+        "QEMU_LD_PREFIX": str(ARM / "debian"),
+        "QEMU_CPU": processor,
+        "PYTHONHOME": str(ARM / "debian" / "usr"),
+    }
+    environment |= {"PYTHONPATH": str(ARM / "debian" / "site"), "PATH": os.environ["PATH"]}
     files = [folder / "images.npy", folder / f"{processor}.npz", *models]
-    python = ARM / "root" / "usr" / "bin" / "python3.11"
+    python = ARM / "debian" / "usr" / "bin" / "python3.11"
     command = ["qemu-aarch64-static", python, "-B", HERE / "hash_images.py", *files]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
