@@ -34,7 +34,7 @@ def vgg_trunk(images, width, norm):
         for i in range(2):
             x = layers.LeakyReLU(negative_slope=0.1)(trunk.convolution(x, filters, norm, f"naive{stage}_{i}"))
         x = layers.MaxPooling2D(name=f"naive{stage}_pool")(x)
-    return layers.Flatten(name="features")(x)
+    return layers.Flatten(name="features")(x), x
 
 
 def upsampled_pixels(noise, labels, image_shape, network):

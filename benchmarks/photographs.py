@@ -21,7 +21,7 @@ from typing import Any
 
 import keras
 import numpy as np
-from dshgan_tf.training.baselines import class_bits, features_by_cosine, fit_itq, map_of_products, spread_over_all
+from dshgan_tf.training.baselines import class_bits, features_by_cosine, fit_itq, float_metrics, spread_over_all
 from rich.console import Console
 from rich.table import Table
 from scipy import stats
@@ -122,9 +122,9 @@ def rivals(splits: Splits, seed: int, network: dsh.Network) -> dict[str, Callabl
         "labels alone": lambda: trained(splits, seed, network, "supervised"),
         "confident pseudo-labels": lambda: trained(splits, seed, network, "semi-supervised", **of_pixels),
         "ITQ of the features": lambda: itq(splits),
-        "cosine of the features, not coded": lambda: map_of_products(splits, *features_by_cosine(splits)),
+        "cosine of the features, not coded": lambda: float_metrics(splits, *features_by_cosine(splits))["map"],
         "class that label spreading names": lambda: class_as_code(splits),
-        "probabilities of label spreading, not coded": lambda: map_of_products(splits, *spread_over_all(splits)),
+        "probabilities of label spreading, not coded": lambda: float_metrics(splits, *spread_over_all(splits))["map"],
     }
 
 

@@ -121,5 +121,7 @@ def load_data(config: RunConfig) -> Splits:
         config.data_dir,
         config.image_size or of_trunk,
         (config.image_field, config.label_field),
+        unseen_classes=config.unseen_classes,
+        unlabeled_unseen=config.unlabeled_unseen,
     )
     return splits if config.unlabeled else splits.without_unlabeled()

@@ -19,6 +19,9 @@ METRICS = {
     "precision_radius_2": "precision within 2 bits",
     "recall_radius_2": "recall within 2 bits",
     "accuracy": "accuracy of the class stream",
+    "map_seen": "MAP, queries of labelled classes",
+    "map_unseen": "MAP, queries of classes without labels",
+    "map_among_unseen": "MAP, these among images of such classes",
 }
 METHODS = {
     "dsh-gan": "labelled, unlabelled and generated images (DSH-GAN)",
@@ -106,7 +109,7 @@ class ModelCard:
     def _limits(self) -> str:
         unseen = self._splits.unseen_names
         known = (
-            f"The figures are for the classes {', '.join(unseen)}, which training never saw."
+            f"Nobody labelled the classes {', '.join(unseen)}; the figures for such queries stand apart."
             if unseen
             else "Classes that training never saw were not measured; expect much less there."
         )

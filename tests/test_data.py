@@ -229,7 +229,7 @@ def test_all_labelled_repeats_them_as_unlabelled():
     np.testing.assert_array_equal(batch["image"], batch["unlabeled_image"])
 
 
-def test_unseen_classes_are_never_trained_on():
+def test_unseen_classes_are_asked_for_and_never_trained_on():
     splits = dsh.data.load("digits", protocol="digits-unseen", seed=3)
     _, labels, names = dsh.data.sources.read_digits()
     unseen = {int(name) for name in splits.unseen_names}
@@ -239,31 +239,55 @@ def test_unseen_classes_are_never_trained_on():
     for part in (splits.query, splits.database):
         # The new numbers name the same classes as the data set's.
         assert [splits.searched_names[i] for i in part.labels] == [names[i] for i in labels[part.ids]]
-    assert set(splits.query.labels) == {7, 8, 9} and len(splits.query) == 60
-    assert len(splits.database) == np.isin(labels, list(unseen)).sum() - 60
-    assert len(splits.labeled) + len(splits.validation) == 7 * 20
+    assert np.bincount(splits.query.labels).tolist() == [20] * 10
+    assert len(splits.database) == len(labels) - 200 and len(splits.labeled) + len(splits.validation) == 7 * 20
     other = dsh.data.load("digits", protocol="digits-unseen", seed=4)
     assert other.unseen_names != splits.unseen_names
-    with pytest.raises(ValueError, match="database and labeled overlap"):
-        dataclasses.replace(splits, labeled=Part(splits.database.images, splits.database.labels, splits.database.ids))
 
 
-def test_unseen_classes_of_many_labels_count_alone():
+@pytest.mark.parametrize("unlabeled_unseen", [False, True])
+def test_images_of_unseen_classes_may_train_without_labels(unlabeled_unseen):
+    images, labels = arrays(classes=4)
+    labels = np.append(labels, -1)  # one of which nobody knows anything
+    images = np.concatenate([images, images[:1]])
+    protocol = Protocol("arrays", 2, 3, unseen_classes=1, unlabeled_unseen=unlabeled_unseen)
+    splits = split(Source(images, labels, tuple("abcd")), protocol, 0, "arrays")
+    unseen = "abcd".index(splits.unseen_names[0])
+    of_unseen = np.setdiff1d(np.flatnonzero(labels == unseen), splits.query.ids)
+    nameless = len(labels) - 1
+    expected = {*of_unseen, nameless} if unlabeled_unseen else set()
+    assert expected == {i for i in splits.unlabeled.ids if labels[i] in (unseen, -1)}
+    assert not np.isin(splits.labeled.ids, of_unseen).any() and np.isin(of_unseen, splits.database.ids).all()
+    assert nameless not in splits.database.ids
+
+
+def test_a_query_of_an_unseen_class_asks_for_that_alone():
     rng = np.random.default_rng(0)
     rows = rng.integers(0, 2, (400, 6), np.uint8)
     protocol = Protocol("arrays", 5, 5, unseen_classes=2)
     splits = split(Source(np.zeros((400, 4, 4, 1), np.uint8), rows, tuple("abcdef")), protocol, 0, "arrays")
-    unseen = ["abcdef".index(name) for name in splits.unseen_names]
-    assert not rows[splits.labeled.ids][:, unseen].any() and splits.labeled.labels.shape[1] == 4
-    np.testing.assert_array_equal(splits.query.labels[:, 4:], rows[splits.query.ids][:, unseen])
-    assert not splits.query.labels[:, :4].any() and splits.query.labels.any(axis=1).all()
+    order = ["abcdef".index(name) for name in splits.searched_names]
+    assert not rows[splits.labeled.ids][:, order[4:]].any() and splits.labeled.labels.shape[1] == 4
+    np.testing.assert_array_equal(splits.database.labels, rows[splits.database.ids][:, order])
+    true = rows[splits.query.ids][:, order]
+    asks_for_unseen = true[:, 4:].any(axis=1)
+    assert 0 < asks_for_unseen.sum() < len(true)
+    np.testing.assert_array_equal(splits.query.labels[~asks_for_unseen], true[~asks_for_unseen])
+    np.testing.assert_array_equal(splits.query.labels[:, 4:], true[:, 4:])
+    assert not splits.query.labels[asks_for_unseen, :4].any()
 
 
-def test_too_many_unseen_classes_are_refused():
+def test_what_unseen_classes_cannot_be_is_refused():
     images, labels = arrays(classes=4)
-    for count in (1, 3):
-        with pytest.raises(ValueError, match=f"unseen_classes must be 0, or leave 2 .*got {count}"):
-            split(Source(images, labels, tuple("abcd")), Protocol("arrays", 2, 2, unseen_classes=count), 0, "arrays")
+    source = Source(images, labels, tuple("abcd"))
+    with pytest.raises(ValueError, match=r"unseen_classes must leave 2 of 4 classes, got 3; take 0\.\.2"):
+        split(source, Protocol("arrays", 2, 2, unseen_classes=3), 0, "arrays")
+    with pytest.raises(ValueError, match="give unseen_classes too"):
+        split(source, Protocol("arrays", 2, 2, unlabeled_unseen=True), 0, "arrays")
+    with pytest.raises(ValueError, match="load got unseen; a protocol's"):
+        dsh.data.load("digits", unseen=3)
+    splits = dsh.data.load("digits", unseen_classes=4, unlabeled_unseen=True, seed=1)
+    assert len(splits.unseen_names) == 4 and len(splits.unlabeled) == 1797 - 200 - 6
 
 
 @pytest.mark.parametrize("protocol", ["digits", "digits-2", "digits-unseen"])

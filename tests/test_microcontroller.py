@@ -131,7 +131,8 @@ def spread(model, images):
     relaxed = model.predict_streams(images)["relaxed_codes"].astype(np.float64)
     for encoder in (model.encoder, model.average_encoder):
         bias = encoder.get_layer("hash").bias
-        bias.assign(bias - np.median(np.log(relaxed / (1 - relaxed)), axis=0))
+        semantic = relaxed[:, : encoder.semantic_bits]
+        bias.assign(bias - np.median(np.log(semantic / (1 - semantic)), axis=0))
     return model
 
 

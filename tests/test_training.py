@@ -194,21 +194,27 @@ def test_evaluate_lays_runs_side_by_side(workdirs, capsys):
 def test_unseen_classes_baselines_and_shift_from_the_command_line(tmp_path, capsys):
     config = dataclasses.replace(TINY, protocol="digits-unseen", labels_per_class=2)
     train_and_evaluate(config, tmp_path / "unseen", verbose=0)
-    assert (
-        main(["evaluate", str(tmp_path / "unseen"), "--baselines", "--shift", "--output", str(tmp_path / "out")]) == 0
-    )
+    assert main(["evaluate", str(tmp_path / "unseen"), "--shift", "--output", str(tmp_path / "out")]) == 0
     results = json.loads((tmp_path / "unseen" / "results.json").read_text())
-    assert results["metrics"]["accuracy"] is None and results["metrics"]["num_queries"] == 60
+    assert 0 <= results["metrics"]["accuracy"] <= 1 and results["metrics"]["num_queries"] == 200
+    for name in ("map_seen", "map_unseen", "map_among_unseen"):
+        assert 0 < results["metrics"][name] < 1
+    # A query's rank is its own: the mean over all is the mean over both kinds.
+    assert results["metrics"]["map"] == pytest.approx(
+        0.7 * results["metrics"]["map_seen"] + 0.3 * results["metrics"]["map_unseen"]
+    )
     baselines = json.loads((tmp_path / "unseen" / "baselines.json").read_text())
     hashers = {f"{name}, {of}" for name in ("LSH", "ITQ", "spectral hashing") for of in ("pixels", "trunk")}
     hashers.add("cosine, pixels, not coded")  # labels do not spread to classes without any
     assert set(baselines) == hashers | {"class as code (7 bits)"}
+    assert all("map_among_unseen" in row["metrics"] for row in baselines.values())
     shift = json.loads((tmp_path / "unseen" / "shift.json").read_text())
     assert set(shift["map"]) == set(dsh.data.CORRUPTIONS)
     assert {len(curve) for curve in shift["map"].values()} == {6}
     assert {curve[0] for curve in shift["map"].values()} == {results["metrics"]["map"]}
     text = (tmp_path / "out" / "results.md").read_text()
     assert "class as code (7 bits) of 'with GAN'" in text and "drop to 3" in text
+    assert "| MAP | MAP seen | MAP unseen | unseen among themselves |" in text
     assert (tmp_path / "out" / "map_over_severity.svg").exists() and "digits-unseen" in capsys.readouterr().out
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from dshgan_tf.training.unseen_classes import codes_ranker, map_by_kind
 from rich.progress import track
 
 import dshgan_tf as dsh
@@ -16,7 +17,7 @@ from dshgan_tf.data import Splits
 from dshgan_tf.data.feature_splits import feature_splits
 from dshgan_tf.errors import InputError
 from dshgan_tf.files import write_json
-from dshgan_tf.labels import multi_hot
+from dshgan_tf.models.instance_bits import learn_projection
 from dshgan_tf.run import Run
 from dshgan_tf.teacher.nearest_graph import normalised_features
 from dshgan_tf.teacher.teach import teach
@@ -57,12 +58,8 @@ def fit_itq(features: np.ndarray, num_bits: int, seed: int) -> Hasher:
     Reference:
         Gong and Lazebnik, CVPR 2011.
     """
-    import faiss
-
-    components = _fit_components(features, num_bits)
-    rotation = faiss.ITQMatrix(num_bits)
-    rotation.train(np.ascontiguousarray(components(features), np.float32))
-    return lambda batch: rotation.apply(np.ascontiguousarray(components(batch), np.float32)) > 0
+    weights, biases = learn_projection(features, num_bits)
+    return lambda batch: batch @ weights + biases > 0
 
 
 def fit_spectral(features: np.ndarray, num_bits: int, seed: int) -> Hasher:
@@ -157,8 +154,11 @@ def _rows_without_training(seen: Splits, of: str) -> dict[str, dict[str, Any]]:
     """Return what features are worth without a hash: their cosine, and labels that spread among them."""
 
     def floats(query: np.ndarray, database: np.ndarray) -> dict[str, Any]:
-        found = map_of_products(seen, query, database)
-        return {"num_bits": None, "uses_model": of == "trunk", "metrics": {"map": found}}
+        return {
+            "num_bits": None,
+            "uses_model": of == "trunk",
+            "metrics": float_metrics(seen, query, database),
+        }
 
     rows = {f"cosine, {of}, not coded": floats(*features_by_cosine(seen))}
     if not seen.unseen_names:
@@ -215,22 +215,34 @@ def class_bits(probabilities: np.ndarray, multi_label: bool) -> np.ndarray:
     return np.eye(probabilities.shape[1], dtype=np.uint8)[probabilities.argmax(axis=1)]
 
 
-def map_of_products(splits: Splits, query: np.ndarray, database: np.ndarray) -> float:
-    """Return the MAP of floats, ranked by their inner products; a query that nothing is like counts as 0.
+def float_metrics(splits: Splits, query: np.ndarray, database: np.ndarray) -> dict[str, float]:
+    """Evaluate floats, ranked by their inner products; a query that nothing is like counts as 0.
 
     Args:
         splits: whose labels say what is relevant.
         query: (Q, D) float.
         database: (N, D) float.
+
+    Returns:
+        `map`, and what `map_by_kind` adds.
     """
+    asked, searched = (splits.searched_rows(part.labels) for part in (splits.query, splits.database))
+
+    def rank(queries: np.ndarray, images: np.ndarray) -> float:
+        return _map_of_products(query[queries], database[images], asked[queries], searched[images])
+
+    return {"map": _map_of_products(query, database, asked, searched), **map_by_kind(splits, rank)}
+
+
+def _map_of_products(
+    query: np.ndarray, database: np.ndarray, query_labels: np.ndarray, database_labels: np.ndarray
+) -> float:
     from sklearn.metrics import label_ranking_average_precision_score as mean_average_precision
 
-    num_classes = splits.num_classes + len(splits.unseen_names)
-    queries, searched = (multi_hot(part.labels, num_classes) for part in (splits.query, splits.database))
     total = 0.0
     for start in range(0, len(query), 256):
         block = slice(start, start + 256)
-        relevant = queries[block] @ searched.T > 0
+        relevant = query_labels[block] @ database_labels.T > 0
         some = relevant.any(axis=1)  # scikit-learn counts a query without as 1
         if some.any():
             total += some.sum() * mean_average_precision(relevant[some], (query[block] @ database.T)[some])
@@ -262,4 +274,5 @@ def _row(codes: list[np.ndarray], splits: Splits, num_bits: int, uses_model: boo
     query, database = codes
     metrics = dsh.retrieval.evaluate(query, splits.query.labels, database, splits.database.labels, num_bits)
     del metrics["k"], metrics["policy"]
+    metrics |= map_by_kind(splits, codes_ranker(splits, query, database, num_bits))
     return {"num_bits": num_bits, "uses_model": uses_model, "metrics": metrics}

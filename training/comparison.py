@@ -109,7 +109,7 @@ def method_of(results: dict[str, Any]) -> str:
 
 
 # Fields of a config, of its network and of its optimization that bear on every method.
-VARIANT_FIELDS = ("batch_size", "precision", "sampling", "image_size")
+VARIANT_FIELDS = ("batch_size", "precision", "sampling", "image_size", "unseen_classes", "unlabeled_unseen")
 VARIANT_NETWORK = ("backbone", "weights", "trained_layers", "width", "norm")
 VARIANT_OPTIMIZATION = ("encoder_learning_rate", "weight_decay")
 
@@ -140,7 +140,7 @@ def departures(config: RunConfig) -> list[str]:
     usual = _settings(RunConfig(**PUBLISHED) if is_paper else RunConfig(), "network", "optimization")
     own = _settings(config, "network", "optimization")
     # The paper's encoder has a rate of its own, which `variant_of` leaves to the method.
-    names = ["encoder_learning_rate"] if is_paper else []
+    names = ["instance_bits", *["encoder_learning_rate"] * is_paper]
     if config.method in (None, "dsh-gan"):
         names += ["adversary", "generator_learning_rate"]
     changed = [f"{name} {own[name]}" for name in names if own[name] != usual[name]]

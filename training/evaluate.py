@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from dshgan_tf.training.comparison import read_entries
 from dshgan_tf.training.tables import results_sheet, shift_sheet
+from dshgan_tf.training.unseen_classes import codes_ranker, map_by_kind
 from rich.console import Console
 
 import dshgan_tf as dsh
@@ -29,9 +30,9 @@ def evaluate_model(model: dsh.DSHGAN, splits: Splits, top_k: int | None, run: Ru
         run: its folder.
 
     Returns:
-        The metrics of `retrieval.evaluate`; `accuracy` of the classification stream on the queries (for many labels an
-        image: the share of label decisions that are right; None for classes that training never saw); and
-        `code_statistics`, a dict, of the database.
+        The metrics of `retrieval.evaluate`; those of `map_by_kind` where a class has no labels; `accuracy` of the
+        classification stream on the queries whose classes it knows (for many labels an image: the share of label
+        decisions that are right); and `code_statistics`, a dict, of the database.
     """
     from dshgan_tf.training.plots import draw_calibration, draw_run  # matplotlib only when pictures are drawn
 
@@ -48,10 +49,11 @@ def evaluate_model(model: dsh.DSHGAN, splits: Splits, top_k: int | None, run: Ru
     with atomic_path(run.path("codes")) as path:
         np.savez(path, **codes, num_bits=model.num_bits, query_relaxed=query_relaxed)
     metrics = dsh.retrieval.evaluate(**codes, num_bits=model.num_bits, top_k=top_k, query_relaxed=query_relaxed)
+    metrics |= map_by_kind(splits, codes_ranker(splits, codes["query_codes"], codes["database_codes"], model.num_bits))
     metrics["accuracy"] = _accuracy(streams["class_logits"], splits)
     metrics["code_statistics"] = code_statistics(codes["database_codes"], model.num_bits, relaxed)
     draw_run(splits, run, codes["query_codes"], codes["database_codes"], query_relaxed)
-    if len(splits.validation) and not splits.unseen_names:
+    if len(splits.validation) and not splits.unseen_names:  # of unseen classes it would promise too much
         held_out = model.encode(seen.validation.images)
         rows = splits.multi_hot(splits.validation.labels)
         calibration = calibrate(held_out, rows, model.num_bits, splits.similar_share)
@@ -60,10 +62,10 @@ def evaluate_model(model: dsh.DSHGAN, splits: Splits, top_k: int | None, run: Ru
     return metrics
 
 
-def _accuracy(class_logits: np.ndarray, splits: Splits) -> float | None:
-    if splits.unseen_names:
-        return None
-    truth = splits.multi_hot(splits.query.labels)
+def _accuracy(class_logits: np.ndarray, splits: Splits) -> float:
+    truth = splits.searched_rows(splits.query.labels)[:, : splits.num_classes]
+    known = truth.any(axis=1)
+    truth, class_logits = truth[known], class_logits[known]
     if splits.multi_label:
         return float(np.mean((class_logits > 0) == (truth > 0)))
     return float(np.mean(class_logits.argmax(axis=1) == truth.argmax(axis=1)))
@@ -74,7 +76,8 @@ def evaluate_run(run: Run, baselines: bool = False, shift: bool = False) -> dict
 
     Args:
         run: its folder.
-        baselines: also evaluate the baselines on its split, into `baselines.json`.
+        baselines: also evaluate the baselines on its split, into `baselines.json`; they always are where a class has no
+            labels, since they are what the codes must beat there.
         shift: also evaluate corrupted queries, into `shift.json`.
 
     Returns:
@@ -89,7 +92,7 @@ def evaluate_run(run: Run, baselines: bool = False, shift: bool = False) -> dict
     results = run.read("results")
     results |= {name: metrics.pop(name) for name in ("k", "policy", "code_statistics")} | {"metrics": metrics}
     write_json(run.path("results"), results)
-    if baselines:
+    if baselines or splits.unseen_names:
         from dshgan_tf.training.baselines import evaluate_baselines
 
         evaluate_baselines(model, splits, run)

@@ -15,6 +15,7 @@ from dshgan_tf.training.comparison import (
     mean_and_deviation,
     paired_difference,
 )
+from dshgan_tf.training.unseen_classes import KINDS
 from rich.table import Table
 
 REFERENCES = (PAPER, WITHOUT_GAN, NO_SYNTHETIC)
@@ -65,7 +66,7 @@ def results_sheet(entries: list[Entry]) -> Sheet:
         ValueError: two runs of one method with one seed.
     """
     groups = group(entries)
-    columns = ("data", "bits", "labels/class", "steps", "method", "seeds", "MAP")
+    columns = ("data", "bits", "labels/class", "steps", "method", "seeds", "MAP", *KINDS.values())
     columns += tuple(f"gain over {name}" for name in REFERENCES) + ("P@r<=2", "accuracy", "seconds")
     rows = []
     for (setting, method), seeds in groups.items():
@@ -79,7 +80,7 @@ def results_sheet(entries: list[Entry]) -> Sheet:
                 str(setting.steps),
                 method,
                 _seeds(list(seeds)),
-                _spread(list(_values(seeds, "map").values())),
+                *(_spread(list(_values(seeds, metric).values())) for metric in ("map", *KINDS)),
                 *gains,
                 _spread(list(_values(seeds, "precision_radius_2").values())),
                 _spread(list(_values(seeds, "accuracy").values())),

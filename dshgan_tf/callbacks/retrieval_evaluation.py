@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 
-from dshgan_tf import retrieval
+from dshgan_tf import codes, retrieval
 from dshgan_tf.data.splits import Splits
 
 
 class RetrievalEvaluation(keras.callbacks.Callback):
-    """Log `val_map`: MAP of the validation images over the labelled training images.
+    """Log `val_map`: MAP of the validation images over the labelled training images, by their semantic bits.
 
     Queries take no part, so what is chosen by `val_map` is not chosen by the test. Where the splits have no
     validation part (fewer than 5 labels a class) it says so once and logs nothing.
@@ -41,11 +42,16 @@ class RetrievalEvaluation(keras.callbacks.Callback):
             return
         query, database = self.splits.validation, self.splits.labeled
         result = retrieval.evaluate(
-            self.model.encode(query.images),
+            self._semantic_codes(query.images),
             query.labels,
-            self.model.encode(database.images),
+            self._semantic_codes(database.images),
             database.labels,
-            num_bits=self.model.num_bits,
+            num_bits=self.model.encoder.semantic_bits,
         )
         if logs is not None:
             logs["val_map"] = result["map"]
+
+    def _semantic_codes(self, images: Any) -> np.ndarray:
+        """Hash images by the bits that train; the others are learnt when the training ends."""
+        relaxed_codes = self.model.predict_streams(images)["relaxed_codes"]
+        return codes.pack(codes.binarise(relaxed_codes[:, : self.model.encoder.semantic_bits]))

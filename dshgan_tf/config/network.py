@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -13,6 +14,7 @@ from dshgan_tf.errors import InputError
 # The bounds keep memory finite where a damaged file asks for too much.
 Width = Annotated[int, pydantic.Field(ge=1, le=512)]
 NoiseSize = Annotated[int, pydantic.Field(ge=1, le=4096)]
+SEMANTIC_SHARE = 3 / 8  # of the bits, for the classes
 LayerCount = Annotated[int, pydantic.Field(ge=0)]
 
 
@@ -34,6 +36,8 @@ class Network:
             by its own, with fewer exchanges) or "none".
         generator: "pixels" makes images, "features" what a frozen trunk would make of them; "auto" makes features where
             the trunk is frozen.
+        instance_bits: how many bits of a code tell single images apart and know of no class (`instance_bits`); None for
+            what suits the data, see `instance_bits_for`; 0 for none.
         adversary: "classes" judges real or synthetic by the evidence for any class; "own" by a stream of its own, which
             is the paper's (see `HashEncoder`).
 
@@ -49,6 +53,7 @@ class Network:
     noise_dim: NoiseSize = 64
     norm: Literal["sync_batch", "batch", "none"] = "sync_batch"
     generator: Literal["auto", "pixels", "features"] = "auto"
+    instance_bits: Annotated[int, pydantic.Field(ge=0, le=4096)] | None = None
     adversary: Literal["classes", "own"] = "classes"
 
     def __post_init__(self) -> None:
@@ -79,6 +84,29 @@ class Network:
     def generates_features(self) -> bool:
         """Whether the generator makes features of a frozen trunk instead of pixels."""
         return self.frozen and self.generator != "pixels"
+
+    def instance_bits_for(self, num_bits: int, num_classes: int, multi_label: bool) -> int:
+        """Return how many bits of a code tell single images apart.
+
+        The others tell the classes. They are three eighths of all bits, and at least twice as many as number the
+        classes. Where images have several labels, and in the paper's network, all bits do (docs/method/unseen.md).
+
+        Args:
+            num_bits: K.
+            num_classes: L.
+            multi_label: whether an image may have several labels.
+
+        Raises:
+            ValueError: no bit would be left for the classes.
+        """
+        if self.instance_bits is None:
+            semantic = max(math.ceil(SEMANTIC_SHARE * num_bits), 2 * math.ceil(math.log2(num_classes)))
+            return 0 if multi_label or self.adversary == "own" else max(0, num_bits - semantic)
+        if self.instance_bits >= num_bits:
+            raise InputError(
+                f"instance_bits={self.instance_bits} leaves no bit of {num_bits} for the classes; take fewer"
+            )
+        return self.instance_bits
 
     @classmethod
     def of(cls, given: Network | Mapping[str, Any] | None) -> Network:

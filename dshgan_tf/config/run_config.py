@@ -34,6 +34,9 @@ class RunConfig:
         label_field: of "tfds:NAME", the feature with the label or labels.
         protocol: name of the split protocol; None for the one named like the data set.
         labels_per_class: labels used a class, validation included; None for the protocol's number.
+        unseen_classes: number of classes, drawn by the seed, that nobody labels; they are asked for and searched. None
+            for the protocol's number.
+        unlabeled_unseen: images of these classes train as unlabelled ones; else they do not train at all.
         num_bits: length of a code.
         seed: of everything that has no seed of its own.
         split_seed: which images are queries, labelled and validation images; None for `seed`, like the next three.
@@ -76,6 +79,8 @@ class RunConfig:
     label_field: str = "label"
     protocol: str | None = None
     labels_per_class: CountOrNone = None
+    unseen_classes: Annotated[int, pydantic.Field(ge=0)] | None = None
+    unlabeled_unseen: bool = False
     num_bits: Count = 32
     seed: Seed = 0
     split_seed: Seed | None = None

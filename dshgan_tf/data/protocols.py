@@ -23,8 +23,9 @@ class Protocol:
         queries_per_class: images a class that become queries.
         labels_per_class: images a class whose labels are used (validation included), None for all.
         database_has_labeled: whether labelled images are searched too.
-        unseen_classes: number of classes, drawn by the seed, that training never sees, labelled or not; queries and
-            database are images of these alone. 0 trains and searches all classes.
+        unseen_classes: number of classes, drawn by the seed, that nobody labels. Their images are asked for and
+            searched like all others. 0 labels all classes.
+        unlabeled_unseen: whether their images train as unlabelled ones; else they do not train at all.
     """
 
     name: str
@@ -32,13 +33,14 @@ class Protocol:
     labels_per_class: int | None
     database_has_labeled: bool = True
     unseen_classes: int = 0
+    unlabeled_unseen: bool = False
 
 
 PROTOCOLS = {
     "digits": Protocol("digits", queries_per_class=20, labels_per_class=1),
     # All labels but the queries'.
     "digits-2": Protocol("digits-2", queries_per_class=20, labels_per_class=None),
-    # Trains on 7 digits and searches the other 3: a classifier's output alone is no good code for these.
+    # Trains on 7 digits and searches all 10: a classifier's output alone is no good code for the other 3.
     "digits-unseen": Protocol("digits-unseen", queries_per_class=20, labels_per_class=20, unseen_classes=3),
     # 1,000 queries, 5,000 labelled; database 54,000 without the labelled ones, or the paper's 59,000 with them.
     "cifar10": Protocol("cifar10", queries_per_class=100, labels_per_class=500, database_has_labeled=False),
@@ -49,8 +51,8 @@ PROTOCOLS = {
     "nuswide-21": Protocol("nuswide-21", queries_per_class=100, labels_per_class=500),
     # All concepts; the rarest have too few images for the numbers above.
     "nuswide-81": Protocol("nuswide-81", queries_per_class=10, labels_per_class=20),
-    # 7 classes train (500 labels each); 1,000 queries a class and 15,000 database images are of the other 3.
-    "cifar10-unseen": Protocol("cifar10-unseen", queries_per_class=1000, labels_per_class=500, unseen_classes=3),
+    # 7 classes train (500 labels each); all 10 are asked for and searched.
+    "cifar10-unseen": Protocol("cifar10-unseen", queries_per_class=100, labels_per_class=500, unseen_classes=3),
 }
 
 
@@ -96,21 +98,23 @@ def _check(protocol: Protocol, num_classes: int) -> None:
     if protocol.labels_per_class is not None and protocol.labels_per_class < 1:
         raise InputError(f"labels_per_class must be at least 1, got {protocol.labels_per_class}")
     unseen = protocol.unseen_classes
-    if unseen and not 2 <= unseen <= num_classes - 2:
+    if not 0 <= unseen <= num_classes - 2:
         raise InputError(
-            f"unseen_classes must be 0, or leave 2 classes on both sides of {num_classes}, got {unseen}; "
-            f"take 2..{num_classes - 2}"
+            f"unseen_classes must leave 2 of {num_classes} classes, got {unseen}; take 0..{num_classes - 2}"
         )
+    if protocol.unlabeled_unseen and not unseen:
+        raise InputError("unlabeled_unseen is for classes that nobody labels; give unseen_classes too")
 
 
 def split(source: Source, protocol: Protocol, seed: int, name: str) -> Splits:
     """Split a data set by a protocol and a seed.
 
     Images without any label (id -1 or a row of zeros) train as unlabelled images and are not searched, since nobody
-    could say whether they were found rightly; with unseen classes they are left out.
+    could say whether they were found rightly. Where no unseen class may train they are left out, since they may be of
+    one.
 
     With unseen classes, the classes are numbered anew: those that train first, in their order, then the unseen ones.
-    An image with an unseen label is searched and never trained on, and of its labels only the unseen ones count.
+    An image with an unseen label is never labelled. As a query, only its unseen labels count.
 
     Where the data say what each image is for, that is taken as it is: queries ask, the database is searched, and only
     the others train. Where images are in groups, a group goes as a whole to the queries, or to validation. Unlabelled
@@ -151,8 +155,7 @@ def _draw(
     """Draw the parts of a split, (N,) bool each: queries, then labels, then validation images among them."""
     rows = multi_hot(source.labels, len(source.class_names))
     known, held_out = rows.any(axis=1), rows[:, unseen].any(axis=1)
-    searched = held_out if len(unseen) else known
-    query, apart, train = _queries(source, rows, searched, protocol, rng, unseen if len(unseen) else trained)
+    query, apart, train = _queries(source, rows, protocol, rng, np.concatenate([unseen, trained]))
     free = known & ~held_out & train
     labels_of = {int(i): source.class_names[i] for i in trained}
     wanted = protocol.labels_per_class
@@ -167,34 +170,32 @@ def _draw(
         drawn = _draw_per_class(rows, labeled, wanted // 5, rng, "validation images", labels_of)
         near = _whole_groups(_mask(len(rows), drawn), source.groups)
         validation = near & labeled
-    database = searched & (source.sides == "database" if source.sides is not None else ~apart)
+    database = known & (source.sides == "database" if source.sides is not None else ~apart)
+    unlabeled = (free & ~labeled) | (train & ~known)
+    if len(unseen):
+        unlabeled = train & ~labeled if protocol.unlabeled_unseen else free & ~labeled
     return {
         "query": query,
         "labeled": labeled & ~near,
-        # Nobody knows whether an image without labels is of an unseen class: then it does not train.
-        "unlabeled": ((free & ~labeled) | (train & ~known & (len(unseen) == 0))) & ~near,
+        "unlabeled": unlabeled & ~near,
         "database": database if protocol.database_has_labeled else database & ~labeled,
         "validation": validation,
     }
 
 
 def _queries(
-    source: Source,
-    rows: np.ndarray,
-    searched: np.ndarray,
-    protocol: Protocol,
-    rng: np.random.Generator,
-    asked_for: np.ndarray,
+    source: Source, rows: np.ndarray, protocol: Protocol, rng: np.random.Generator, asked_for: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Queries, what must stay apart from all else because of them, and what may train, (N,) bool each."""
+    known = rows.any(axis=1)
     if source.sides is not None:
-        _check_sides(source, rows.any(axis=1))
+        _check_sides(source, known)
         query = source.sides == "query"
         return query, query, source.sides == "train"
     names = {int(i): source.class_names[i] for i in asked_for}
-    drawn = _draw_per_class(rows, searched, protocol.queries_per_class, rng, "queries", names)
+    drawn = _draw_per_class(rows, known, protocol.queries_per_class, rng, "queries", names)
     apart = _whole_groups(_mask(len(rows), drawn), source.groups)
-    return apart & searched, apart, ~apart
+    return apart & known, apart, ~apart
 
 
 def _whole_groups(chosen: np.ndarray, groups: np.ndarray | None) -> np.ndarray:

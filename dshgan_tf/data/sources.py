@@ -158,6 +158,7 @@ def load(
     data_dir: str | None = None,
     image_size: int | None = None,
     fields: tuple[str, str] = ("image", "label"),
+    **changes: Any,
 ) -> Splits:
     """Load a data set by name and split it.
 
@@ -169,20 +170,27 @@ def load(
         data_dir: see `read`.
         image_size: see `read`.
         fields: see `read`.
+        **changes: further fields of `Protocol` that are to be others: `queries_per_class`, `unseen_classes` and
+            `unlabeled_unseen`.
 
     Returns:
         The splits.
 
     Raises:
-        ValueError: unknown name or protocol, more labels asked for than there are, or data that cannot be read.
+        ValueError: unknown name, protocol or field, more labels asked for than there are, or data that cannot be read.
     """
+    if unknown := sorted(set(changes) - {"queries_per_class", "unseen_classes", "unlabeled_unseen"}):
+        raise InputError(
+            f"load got {', '.join(unknown)}; a protocol's queries_per_class, unseen_classes and unlabeled_unseen may "
+            "be changed"
+        )
     if name in ("digits", "cifar10"):
         _protocol_of(name, protocol, None)  # before anything is read
     source = read(name, data_dir, image_size, 81 if protocol == "nuswide-81" else 21, fields)
     chosen = _protocol_of(name, protocol, source)
-    if labels_per_class is not None:
-        chosen = dataclasses.replace(chosen, labels_per_class=labels_per_class)
-    return split(source, chosen, seed, name)
+    changes = {"labels_per_class": labels_per_class, **changes}
+    given = {field: value for field, value in changes.items() if value is not None}
+    return split(source, dataclasses.replace(chosen, **given), seed, name)
 
 
 def from_arrays(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -63,8 +64,8 @@ class Splits:
         name: of the data set.
         protocol: of the split.
         seed: of the split.
-        unseen_names: names of classes that only queries and database have, numbered from L on; () where training
-            sees all classes.
+        unseen_names: names of classes that nobody labelled, numbered from L on; queries and database have them. ()
+            where all classes have labels.
         skipped: files of the data set that could not be used, with the reason.
         blank: files of the data set that show one colour alone.
         same: groups of images with equal pixels, by their ids.
@@ -99,8 +100,6 @@ class Splits:
         trained = ("labeled", "unlabeled", "validation")
         disjoint = [("query", other) for other in ("database", *trained)]
         disjoint += [("labeled", "unlabeled"), ("labeled", "validation"), ("validation", "unlabeled")]
-        if self.unseen_names:
-            disjoint += [("database", other) for other in trained]
         for first, second in disjoint:
             shared = np.intersect1d(getattr(self, first).ids, getattr(self, second).ids)
             if len(shared):
@@ -142,6 +141,18 @@ class Splits:
             return None
         rows = np.concatenate([self.labeled.images, self.unlabeled.images])
         return rows.mean(axis=0), rows.var(axis=0)
+
+    def some_images(self) -> np.ndarray:
+        """Return up to 4,000 training images or features, and up to 256 MiB of them, drawn always alike."""
+        parts = [part for part in (self.labeled, self.unlabeled) if len(part)]
+        size = math.prod(self.image_shape) * parts[0].images.dtype.itemsize
+        ends = np.cumsum([len(part) for part in parts])
+        drawn = np.sort(np.random.default_rng(0).permutation(ends[-1])[: max(1, min(DRAWN, DRAWN_BYTES // size))])
+        pieces = np.split(drawn, np.searchsorted(drawn, ends[:-1]))
+        starts = ends - [len(part) for part in parts]
+        return np.concatenate(
+            [np.asarray(part.images[piece - start]) for part, piece, start in zip(parts, pieces, starts, strict=True)]
+        )
 
     @property
     def similar_share(self) -> float:
@@ -208,6 +219,7 @@ class Splits:
         }
 
 
+DRAWN, DRAWN_BYTES = 4000, 1 << 28  # images that tell how images differ, and bytes of these
 PAIRED = 2000  # images of which all pairs are looked at
 PARTS = ("query", "labeled", "unlabeled", "database", "validation")
 
@@ -269,10 +281,10 @@ def assemble(
         chosen = np.sort(np.asarray(ids[key], np.int64))
         rows = labels[chosen]
         if rows.ndim == 2 and classes.unseen_names:
-            if key in ("query", "database"):
-                rows = np.where(np.arange(rows.shape[1]) < seen, 0, rows).astype(rows.dtype)
-            else:
+            if key in ("labeled", "validation"):
                 rows = rows[:, :seen]
+            elif key == "query":  # one of an unseen class asks for it alone
+                rows = np.where(rows[:, seen:].any(axis=1, keepdims=True) & (np.arange(rows.shape[1]) < seen), 0, rows)
         # What lies on disk stays there.
         images_of_part = Rows(images, chosen) if isinstance(images, np.memmap) else images[chosen]
         return Part(images_of_part, None if key == "unlabeled" else rows, chosen)

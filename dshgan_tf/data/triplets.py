@@ -137,7 +137,8 @@ def triplets(
         attribute `label_frequency` (L,) says how frequent the labels are among all labelled images, and
         `fewest_labels` how many of these the rarest class has; `fit` reads both. Where a teacher has labelled the
         splits' unlabelled images, `taught_label` (B, L) are their probabilities. Of features, the attribute
-        `feature_moments` holds mean and variance, (F,) each.
+        `feature_moments` holds mean and variance, (F,) each. `some_images` returns images of which nothing but the
+        pixels is used.
 
     Raises:
         ValueError: batch_size below 1, or above the number of images where some are unlabelled; first_step negative.
@@ -180,5 +181,5 @@ def triplets(
     batches = batches.with_options(fixed)
     # What is the same in every batch is no part of it.
     batches.label_frequency, batches.fewest_labels = splits.label_frequency, splits.fewest_labels
-    batches.feature_moments = splits.feature_moments
+    batches.feature_moments, batches.some_images = splits.feature_moments, splits.some_images
     return batches

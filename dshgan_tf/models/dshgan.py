@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -22,7 +23,7 @@ from dshgan_tf.models.hash_encoder import HashEncoder
 from dshgan_tf.models.optimizers import Given, choose_optimizers
 from dshgan_tf.models.player import Player
 from dshgan_tf.models.precision import dtype_policy
-from dshgan_tf.models.training_batches import as_batches, check_batches, tell_labels
+from dshgan_tf.models.training_batches import as_batches, check_batches, some_images, tell_labels
 from dshgan_tf.models.training_metrics import TrainingMetrics
 
 
@@ -30,8 +31,7 @@ from dshgan_tf.models.training_metrics import TrainingMetrics
 class DSHGAN(AlternatingTraining):
     """Learn binary codes from few labelled and many unlabelled images with a conditional GAN.
 
-    A moving average of the encoder's weights is what encodes, saves and exports. How it learns is in
-    `AlternatingTraining`, what it minimises in `losses`.
+    A moving average of the encoder's weights is what encodes and exports. How it learns is in `AlternatingTraining`.
 
     Args:
         num_bits: K, length of a code.
@@ -86,6 +86,9 @@ class DSHGAN(AlternatingTraining):
     def _build_networks(
         self, num_bits: int, num_classes: int, image_shape: Any, multi_label: bool, network: Any, trunk: Any
     ) -> None:
+        network = Network.of(network)
+        if self.method == "supervised" and network.instance_bits is None:
+            network = dataclasses.replace(network, instance_bits=0)  # these are learnt from unlabelled images
         with dtype_policy(self.precision):
             self.encoder = HashEncoder(num_bits, num_classes, image_shape, network, multi_label, trunk)
             config = self.encoder.get_config()
@@ -105,7 +108,8 @@ class DSHGAN(AlternatingTraining):
         self.uses_unlabeled = self.method != "supervised"
 
     def _set_objective(self, objective: Objective) -> None:
-        self.objective = objective.resolve(self.num_bits, self.multi_label, self.encoder.network.has_hidden_layer)
+        pretrained = self.encoder.network.has_hidden_layer
+        self.objective = objective.resolve(self.encoder.semantic_bits, self.multi_label, pretrained)
         self.threshold.assign(objective.threshold_for(FEW_LABELS))
         self.training_metrics = TrainingMetrics(self.objective, self.uses_unlabeled, self.generator is not None)
         self.augmenter = Augmenter(self.seed_generator, objective.augment, holes=not self.multi_label)
@@ -212,7 +216,10 @@ class DSHGAN(AlternatingTraining):
         # One iterator over the whole training: each of the dataset's iterations is its next epoch.
         stream = batches.repeat() if cardinality > 0 else batches
         span = {"epochs": epochs, "initial_epoch": initial_epoch, "steps_per_epoch": steps_per_epoch}
-        return super().fit(stream, **span, **kwargs)
+        history = super().fit(stream, **span, **kwargs)
+        if self.encoder.instance_bits:
+            self.average_encoder.learn_instance_bits(some_images(batches))
+        return history
 
     def _stretch_schedules(self, total_steps: int) -> None:
         self.total_steps.assign(total_steps)

@@ -18,8 +18,9 @@ from dshgan_tf.errors import InputError
 from dshgan_tf.files import atomic_folder
 from dshgan_tf.images.image_batches import image_batches
 from dshgan_tf.models.backbones import application_trunk, describe_file, file_trunk
+from dshgan_tf.models.instance_bits import learn_projection
 from dshgan_tf.models.sizes import check_sizes
-from dshgan_tf.models.streams import feature_head, streams
+from dshgan_tf.models.streams import Sizes, feature_head, streams
 from dshgan_tf.models.trunk import MOST_CHANNELS, check_image_shape, halvings, small_trunk
 
 AT_A_TIME = 256  # images, where they are small
@@ -36,6 +37,9 @@ class HashEncoder(keras.Model):
     With `Network.adversary` "own" the adversary is a stream of its own, as in the paper. With "classes" P(real) is the
     evidence for any class: the sigmoid of log sum exp of the class logits. Synthetic images are then class L + 1, whose
     logit is 0, and what the adversary learns of unlabelled images is learnt by the classes.
+
+    A code has two parts, semantic bits and then instance bits (see `streams`). The first tell the classes, the others
+    single images, so that codes of classes that nobody labelled are told apart, too.
 
     Args:
         num_bits: K, in 1..4096.
@@ -77,16 +81,19 @@ class HashEncoder(keras.Model):
             trunk = describe_file(network.backbone)
             network = dataclasses.replace(network, backbone="file", weights=network.backbone)
         images = keras.Input(image_shape, name="images")
-        features = _features(images, network, trunk)
-        head = (num_bits, num_classes, network.adversary)
-        outputs = (
-            feature_head(features.shape[-1], *head)(features) if network.has_hidden_layer else streams(features, *head)
-        )
+        features, rows = _features(images, network, trunk)
+        instance_bits = network.instance_bits_for(num_bits, num_classes, multi_label)
+        sizes = Sizes(num_bits - instance_bits, instance_bits, num_classes, network.adversary)
+        if network.has_hidden_layer:
+            outputs = feature_head(features.shape[-1], sizes)(features)
+        else:
+            outputs = streams(features, rows, sizes)
         kwargs.setdefault("name", "encoder")
         super().__init__(images, outputs, **kwargs)
         self.num_bits, self.num_classes, self.image_shape = int(num_bits), int(num_classes), image_shape
         self.network, self.multi_label, self.trunk = network, multi_label, trunk
-        self._trunk_features = features
+        self.semantic_bits, self.instance_bits = sizes.semantic_bits, instance_bits
+        self._trunk_features, self._instance_rows = features, rows
         self._deployed: dict[str, Any] = {}
 
     @property
@@ -100,13 +107,32 @@ class HashEncoder(keras.Model):
         return int(self._trunk_features.shape[-1])
 
     def streams(self, images: Any, training: bool = False) -> dict[str, Any]:
-        """Run on pixels (B, H, W, C), or on what a frozen trunk made of them, (B, F)."""
-        network = self.head if self.head is not None and len(images.shape) == 2 else self
-        return network(images, training=training)
+        """Run on pixels (B, H, W, C), or on what a frozen trunk made of them, (B, F), as losses need it.
+
+        `relaxed_codes` are those of the semantic bits alone, (B, S).
+        """
+        outputs = self._network_for(images)(images, training=training)
+        return outputs | {"relaxed_codes": outputs["relaxed_codes"][:, : self.semantic_bits]}
+
+    def _network_for(self, images: Any) -> keras.Model:
+        return self.head if self.head is not None and len(images.shape) == 2 else self
 
     def trunk_features(self) -> keras.Model:
         """Return the trunk as a model of its own, from pixels (B, H, W, C) to features (B, F)."""
         return keras.Model(self.inputs[0], self._trunk_features)
+
+    def learn_instance_bits(self, images: Any) -> None:
+        """Learn the projection of the instance bits from training images, without labels.
+
+        Args:
+            images: (N, H, W, C) pixels, 0..255, or features (N, F) of a frozen trunk.
+        """
+        of_features = self.head is not None and len(images.shape) == 2
+        network = None if of_features else keras.Model(self.inputs[0], self._instance_rows)
+        batches = self._batches(images, None)
+        rows = [batch if network is None else network(batch, training=False).numpy() for batch in batches]
+        rows = np.concatenate(rows).reshape(len(images), -1).astype(np.float32)
+        (self.head or self).get_layer("instance").set_weights(learn_projection(rows, self.instance_bits))
 
     def predict_streams(self, images: Any, batch_size: int | None = None) -> dict[str, np.ndarray]:
         """Run the encoder on any number of images.
@@ -156,7 +182,8 @@ class HashEncoder(keras.Model):
             any_number = tf.TensorSpec(
                 (None, self.num_features) if of_features else (None, *self.image_shape), keras.config.floatx()
             )
-            self._deployed[kind] = tf.function(lambda batch: self.streams(batch), input_signature=[any_number])
+            network = self.head if of_features else self
+            self._deployed[kind] = tf.function(lambda batch: network(batch), input_signature=[any_number])
         return self._deployed[kind]
 
     def encode(self, images: Any, batch_size: int | None = None) -> np.ndarray:
@@ -225,14 +252,17 @@ class HashEncoder(keras.Model):
         return cls(**config)
 
 
-def _features(images: Any, network: Network, trunk: dict[str, Any] | None) -> Any:
-    """Return the features (B, F) of the images, by the backbone that the network names."""
+def _features(images: Any, network: Network, trunk: dict[str, Any] | None) -> tuple[Any, Any]:
+    """Return features (B, F) of the images, by the backbone that the network names, and rows for the instance bits.
+
+    These are the last grid of the small trunk, whose cells still know where things are, and else the features.
+    """
     shape = tuple(images.shape[1:])
     pretrained = {"weights": network.weights, "trained_layers": network.trained_layers, "norm": network.norm}
     if trunk is not None:
-        return file_trunk(images, trunk, **pretrained)
+        return (file_trunk(images, trunk, **pretrained),) * 2
     if network.backbone != "small":
-        return application_trunk(images, network.backbone, **pretrained)
+        return (application_trunk(images, network.backbone, **pretrained),) * 2
     width = network.width_for(shape)
     most = width * 2 ** halvings(shape)
     if most > MOST_CHANNELS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import ops
 
@@ -79,6 +80,18 @@ def check_batches(dataset: tf.data.Dataset, arguments: dict[str, Any], model: ke
     batch_size, replicas = spec["image"].shape[0], model.distribute_strategy.num_replicas_in_sync
     if batch_size is not None and batch_size % replicas:
         raise InputError(f"batch_size {batch_size} is not divisible by {replicas} replicas; choose a multiple")
+
+
+def some_images(dataset: tf.data.Dataset) -> np.ndarray:
+    """Return training images for what is learnt without labels: those that `data.triplets` names, or one epoch's.
+
+    Args:
+        dataset: of `data.triplets`, with its attribute `some_images`, or made of it.
+    """
+    if (draw := getattr(dataset, "some_images", None)) is not None:
+        return draw()
+    names = ("image", "unlabeled_image")
+    return np.concatenate([batch[name] for batch in dataset.as_numpy_iterator() for name in names if name in batch])
 
 
 def tell_labels(dataset: tf.data.Dataset, model: keras.Model) -> None:

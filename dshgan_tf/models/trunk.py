@@ -51,7 +51,7 @@ def activate(x: Any) -> Any:
     return layers.LeakyReLU(negative_slope=0.1)(x)
 
 
-def small_trunk(pixels: Any, width: int, norm: str) -> Any:
+def small_trunk(pixels: Any, width: int, norm: str) -> tuple[Any, Any]:
     """Trunk for small images: a stem, then stages of two convolutions that halve the grid and double the channels.
 
     The first convolution of a stage sees the finer grid and is pooled by its maxima: strides would cost a quarter, and
@@ -63,7 +63,7 @@ def small_trunk(pixels: Any, width: int, norm: str) -> Any:
         norm: "batch", "sync_batch" (statistics over all replicas) or "none".
 
     Returns:
-        (B, F) features, the mean and the maximum of every channel over the last grid.
+        Features (B, F), the mean and the maximum of every channel over the last grid, and that grid (B, h, w, F / 2).
     """
     # In float32 under mixed precision: 16 bits would round the pixels before they are centred.
     scaled = layers.Rescaling(1 / HALF_RANGE, -1.0, dtype=full_precision(), name="scale")(pixels)
@@ -74,4 +74,4 @@ def small_trunk(pixels: Any, width: int, norm: str) -> Any:
         x = activate(convolution(x, filters, norm, f"stage{stage}_b"))
     mean = layers.GlobalAveragePooling2D(name="mean_pool")(x)
     maximum = layers.GlobalMaxPooling2D(name="max_pool")(x)
-    return layers.Concatenate(name="features")([mean, maximum])
+    return layers.Concatenate(name="features")([mean, maximum]), x
