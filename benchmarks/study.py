@@ -76,7 +76,10 @@ STUDIES = {
     "digits-labels": Study(over_budgets("digits", (1, 2, 5, 10)), seeds=(0, 1, 2, 3, 4), shift=True),
     "digits-ablation": Study({name: ("digits", *flags) for name, flags in ABLATION.items()}, seeds=(0, 1, 2, 3, 4)),
     "digits-unseen": Study(
-        {name: ("digits", "--protocol", "digits-unseen", *flags) for name, flags in GAN_AND_RIVALS.items()},
+        {
+            name: ("digits", "--protocol", "digits-unseen", *flags)
+            for name, flags in {**GAN_AND_RIVALS, "all_semantic": ("--instance-bits", "0")}.items()
+        },
         seeds=(0, 1, 2, 3, 4),
     ),
     "cifar10-labels": Study(

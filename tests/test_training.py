@@ -191,8 +191,8 @@ def test_evaluate_lays_runs_side_by_side(workdirs, capsys):
     assert "same method with the same seed (0)" in " ".join(capsys.readouterr().err.split())
 
 
-def test_unseen_classes_baselines_and_shift_from_the_command_line(tmp_path, capsys):
-    config = dataclasses.replace(TINY, protocol="digits-unseen", labels_per_class=2)
+def test_unseen_classes_baselines_and_shift_from_the_command_line(tmp_path):
+    config = dataclasses.replace(TINY, unseen_classes=3, unlabeled_unseen=True, labels_per_class=2)
     train_and_evaluate(config, tmp_path / "unseen", verbose=0)
     assert main(["evaluate", str(tmp_path / "unseen"), "--shift", "--output", str(tmp_path / "out")]) == 0
     results = json.loads((tmp_path / "unseen" / "results.json").read_text())
@@ -215,7 +215,9 @@ def test_unseen_classes_baselines_and_shift_from_the_command_line(tmp_path, caps
     text = (tmp_path / "out" / "results.md").read_text()
     assert "class as code (7 bits) of 'with GAN'" in text and "drop to 3" in text
     assert "| MAP | MAP seen | MAP unseen | unseen among themselves |" in text
-    assert (tmp_path / "out" / "map_over_severity.svg").exists() and "digits-unseen" in capsys.readouterr().out
+    assert (tmp_path / "out" / "map_over_severity.svg").exists() and "unseen_classes 3" in text
+    splits = json.loads((tmp_path / "unseen" / "splits.json").read_text())
+    assert len(splits["unseen_names"]) == 3 and len(splits["ids"]["unlabeled"]) == 1797 - 200 - 14
 
 
 def test_an_altered_split_is_not_evaluated(workdirs, tmp_path, capsys):
