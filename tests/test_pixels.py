@@ -26,7 +26,8 @@ def whole(digits):
     model.compile()
     relaxed = model.predict_streams(digits.query.images)["relaxed_codes"].astype(np.float64)
     bias = model.average_encoder.get_layer("hash").bias
-    bias.assign(bias - np.median(np.log(relaxed / (1 - relaxed)), axis=0))
+    semantic = relaxed[:, : bias.shape[0]]
+    bias.assign(bias - np.median(np.log(semantic / (1 - semantic)), axis=0))
     return model
 
 

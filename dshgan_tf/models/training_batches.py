@@ -91,7 +91,8 @@ def some_images(dataset: tf.data.Dataset) -> np.ndarray:
     if (draw := getattr(dataset, "some_images", None)) is not None:
         return draw()
     names = ("image", "unlabeled_image")
-    return np.concatenate([batch[name] for batch in dataset.as_numpy_iterator() for name in names if name in batch])
+    images = np.concatenate([batch[name] for batch in dataset.as_numpy_iterator() for name in names if name in batch])
+    return images[np.isfinite(images).all(axis=tuple(range(1, images.ndim)))]  # an update may skip what is broken
 
 
 def tell_labels(dataset: tf.data.Dataset, model: keras.Model) -> None:
