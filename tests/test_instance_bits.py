@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from dshgan_tf.training.unseen_classes import map_by_kind
 
 import dshgan_tf as dsh
 from dshgan_tf.models.instance_bits import learn_projection
@@ -131,3 +132,20 @@ def test_they_are_learnt_from_labelled_and_unlabelled_images_drawn_always_alike(
 def test_a_dataset_made_of_another_gives_an_epoch(digits):
     plain = dsh.data.triplets(digits, 64).take(2)
     assert some_images(plain).shape == (2 * 2 * 64, 8, 8, 1)
+
+
+def test_queries_of_unseen_classes_are_counted_apart():
+    splits = dsh.data.load("digits", protocol="digits-unseen", seed=1)
+    asked = {}
+
+    def rank(queries, images):
+        kinds = (splits.query.labels[queries] >= 7, splits.database.labels[images] >= 7)
+        asked[len(asked)] = [len(queries), len(images), kinds[0].mean(), kinds[1].mean()]
+        return float(len(asked))
+
+    assert map_by_kind(splits, rank) == {"map_seen": 1.0, "map_unseen": 2.0, "map_among_unseen": 3.0}
+    unseen = int((splits.database.labels >= 7).sum())
+    everything = [1597, unseen / 1597]
+    assert asked[0] == [140, everything[0], 0.0, everything[1]] and asked[1] == [60, everything[0], 1.0, everything[1]]
+    assert asked[2] == [60, unseen, 1.0, 1.0]
+    assert map_by_kind(dsh.data.load("digits"), rank) == {}

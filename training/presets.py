@@ -29,6 +29,7 @@ SMOKE = RunConfig(preset="smoke", dataset="digits", labels_per_class=1, num_bits
 
 # dshgan train digits --workdir runs/digits
 # One label a class, which is the protocol's number. 90 to 160 seconds on one core.
+# With --instance-bits 0:
 # MAP@all 0.934, mean of seeds 0 to 4 (0.914 over 0 to 19 with a threshold of 0.95, and 0.900 with --no-synthetic);
 # 0.569 with --no-gan, seeds 0 to 4.
 DIGITS = RunConfig(preset="digits", dataset="digits", num_bits=32, steps=2400)
@@ -38,7 +39,8 @@ DIGITS = RunConfig(preset="digits", dataset="digits", num_bits=32, steps=2400)
 DIGITS_PAPER = _published(DIGITS)
 
 # TFDS_DATA_DIR=<TFDS folder> dshgan train cifar10 --workdir runs/cifar10
-# With --precision mixed_bfloat16 500 seconds on one core, MAP@all 0.585, mean of seeds 0 to 2; 0.568 with --no-gan,
+# With --precision mixed_bfloat16 500 seconds on one core, with --instance-bits 0
+# MAP@all 0.585, mean of seeds 0 to 2; 0.568 with --no-gan,
 # 0.587 with --no-synthetic. Longer runs, in docs/results/cifar10.md: 0.735 with 5,000 labels, 0.906 with all.
 CIFAR10 = RunConfig(preset="cifar10", dataset="cifar10", num_bits=48, steps=2500)
 

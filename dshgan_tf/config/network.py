@@ -14,8 +14,8 @@ from dshgan_tf.errors import InputError
 # The bounds keep memory finite where a damaged file asks for too much.
 Width = Annotated[int, pydantic.Field(ge=1, le=512)]
 NoiseSize = Annotated[int, pydantic.Field(ge=1, le=4096)]
-SEMANTIC_SHARE = 3 / 8  # of the bits, for the classes
 LayerCount = Annotated[int, pydantic.Field(ge=0)]
+SEMANTIC_SHARE = 3 / 8  # of the bits, for the classes
 
 
 @settings

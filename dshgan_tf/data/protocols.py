@@ -171,13 +171,12 @@ def _draw(
         near = _whole_groups(_mask(len(rows), drawn), source.groups)
         validation = near & labeled
     database = known & (source.sides == "database" if source.sides is not None else ~apart)
-    unlabeled = (free & ~labeled) | (train & ~known)
-    if len(unseen):
-        unlabeled = train & ~labeled if protocol.unlabeled_unseen else free & ~labeled
+    # An image without labels may be of an unseen class, whose images do not train unless that is asked for.
+    may_train = train if protocol.unlabeled_unseen or not len(unseen) else free
     return {
         "query": query,
         "labeled": labeled & ~near,
-        "unlabeled": unlabeled & ~near,
+        "unlabeled": may_train & ~labeled & ~near,
         "database": database if protocol.database_has_labeled else database & ~labeled,
         "validation": validation,
     }

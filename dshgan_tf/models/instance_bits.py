@@ -27,11 +27,11 @@ def learn_projection(rows: np.ndarray, num_bits: int) -> tuple[np.ndarray, np.nd
     from sklearn.decomposition import PCA
 
     found = min(num_bits, len(rows) - 1, rows.shape[1])
-    weights = np.random.default_rng(0).standard_normal((rows.shape[1], num_bits))
+    weights = np.random.default_rng(0).standard_normal((rows.shape[1], num_bits), np.float32)
     if np.ptp(rows, axis=0).any():
         components = PCA(found, svd_solver="covariance_eigh" if rows.shape[1] <= len(rows) else "full").fit(rows)
         rotation = faiss.ITQMatrix(found)
         rotation.train(np.ascontiguousarray(components.transform(rows), np.float32))
         weights[:, :found] = components.components_.T @ rotation.apply(np.eye(found, dtype=np.float32))
     weights *= SPREAD / np.maximum((rows @ weights).std(axis=0), 1e-12)
-    return weights.astype(np.float32), (-rows.mean(axis=0) @ weights).astype(np.float32)
+    return weights, -rows.mean(axis=0) @ weights
