@@ -26,7 +26,7 @@ test: .venv/installed
 test-browser: .venv/installed
 	tests/browser/install.sh
 	$(BIN)/pip install --quiet -r requirements-browser.txt
-	$(BIN)/python -m pytest tests/browser
+	PYTHON=$(BIN)/python tests/browser/run.sh
 
 arm: .venv/installed
 	PIP=$(BIN)/pip tests/arm/prepare.sh .arm

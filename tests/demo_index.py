@@ -68,6 +68,15 @@ def bomb():
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000)))
 
 
+def end_of(process):
+    """Return the exit status. A page that does not end is killed, else who started it would wait for ever."""
+    try:
+        return process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+
+
 @contextlib.contextmanager
 def serving(index, *flags, quiet=True):
     """Run `dshgan demo` on an index; its URL and the process. `quiet`: nothing goes wrong in it."""
@@ -79,7 +88,7 @@ def serving(index, *flags, quiet=True):
             yield url[1], process.pid
         finally:
             process.terminate()
-            assert process.wait(20) == 0
+            assert end_of(process) == 0
         assert not quiet or process.stderr.read() == b""
 
 
