@@ -33,6 +33,7 @@ setup(
     install_requires=requirements("requirements.txt"),
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.19"],
+        "cluster": ["distributed>=2026.1"],
         "demo": ["gradio>=6.31,<7"],
         "micro": ["tflite-micro"],
         "docs": requirements("requirements-docs.txt"),

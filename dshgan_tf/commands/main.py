@@ -20,6 +20,7 @@ SUBCOMMANDS = {
     "generate": ("runs/a cat --output cats.png", "draw what was learnt of labels"),
     "export": ("runs/a --format tflite --output e", "write the encoder, for others"),
     "encode": ("runs/a one.jpg", "print codes of image files"),
+    "encode-all": ("photos/ --model e --output codes", "codes of millions, as Parquet"),
     "index": ("runs/a --images photos/ --output i", "make or update an index"),
     "search": ("i one.jpg --picture found.png", "find by image or by label"),
     "demo": ("i", "look at an index in a browser"),

@@ -1,0 +1,44 @@
+"""What an output holds, counted on disk when all shards are there."""
+
+from __future__ import annotations
+
+import collections
+import json
+from pathlib import Path
+from typing import Any
+
+from dshgan_tf.bulk_encoding.plan import Plan
+from dshgan_tf.files import checksum, write_json
+
+MANIFEST = "manifest.json"
+
+
+def write_manifest(folder: Path, plan: Plan, foreign: dict[str, int]) -> dict[str, Any]:
+    """Count rows and broken images in the files, and write the manifest.
+
+    Args:
+        folder: of the output; the file of each shard is there.
+        plan: of the output.
+        foreign: suffix -> files of the source that are not read; those in containers are counted here.
+
+    Returns:
+        The manifest.
+    """
+    from pyarrow import parquet
+
+    files, not_read = {}, collections.Counter(foreign)
+    for name in map(plan.file_of, range(len(plan.shards))):
+        about = parquet.read_metadata(folder / name)
+        not_read.update(json.loads(about.metadata.get(b"not_read", b"{}")))
+        files[name] = {"images": about.num_rows, "broken": _broken(about), "sha256": checksum(folder / name)}
+    totals = {key: sum(file[key] for file in files.values()) for key in ("images", "broken")}
+    manifest = {**totals, **plan.about, "bitorder": "big", "not_read": dict(not_read), "files": files}
+    write_json(folder / MANIFEST, manifest)
+    return manifest
+
+
+def _broken(about: Any) -> int:
+    """Rows with an error, by what the file says of its own columns."""
+    groups = [about.row_group(number) for number in range(about.num_row_groups)]
+    column = about.schema.names.index("error")
+    return sum(group.num_rows - group.column(column).statistics.null_count for group in groups)

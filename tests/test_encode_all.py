@@ -1,0 +1,336 @@
+"""`dshgan encode-all`: every image is in the output exactly once, whatever was killed, with the codes of `encode`."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pyarrow
+import pytest
+from PIL import Image
+from pyarrow import csv, parquet
+
+import dshgan_tf as dsh
+from dshgan_tf.bulk_encoding import encode_all as driver
+from dshgan_tf.bulk_encoding import plan
+from dshgan_tf.bulk_encoding.encoders import open_encoder
+from dshgan_tf.commands.main import main
+from dshgan_tf.files import checksum
+
+PROGRAM = (
+    "import dshgan_tf.bulk_encoding.plan as plan; plan.SHARD = 20\n"
+    "from dshgan_tf.commands.main import entry\n"
+    "if __name__ == '__main__': entry()\n"
+)
+
+
+def digits(count):
+    rng, images = np.random.default_rng(0), dsh.data.load("digits").database.images
+    noise = rng.normal(0, 20, (count, *images.shape[1:]))
+    return np.clip(images[np.arange(count) % len(images)] + noise, 0, 255).astype(np.uint8)
+
+
+def png(image):
+    file = io.BytesIO()
+    Image.fromarray(image[..., 0]).save(file, "PNG")
+    return file.getvalue()
+
+
+def write_folder(folder, images):
+    for i, image in enumerate(images):
+        path = folder / f"{i // 1000}" / f"{i:05d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png(image))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def kit(trained, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("kit")
+    assert main(["export", str(trained), "--format", "tflite", "--output", str(folder / "edge")]) == 0
+    assert main(["export", str(trained), "--format", "saved_model", "--output", str(folder / "served")]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(kit):
+    return kit / "edge" / "encoder_float32.tflite"
+
+
+@pytest.fixture(scope="module")
+def images():
+    return digits(60)
+
+
+@pytest.fixture(scope="module")
+def expected(trained, images):
+    return dsh.load_model(trained / "model.keras").encode(images)
+
+
+@pytest.fixture
+def shards_of_20(monkeypatch):
+    monkeypatch.setattr(plan, "SHARD", 20)
+
+
+def command(source, model, output, *flags):
+    return ["encode-all", str(source), "--model", str(model), "--output", str(output), "--workers", "1", *flags]
+
+
+def rows(output):
+    files = sorted(output.glob("codes-*.parquet"))
+    return pyarrow.concat_tables([parquet.read_table(path) for path in files]).to_pylist()
+
+
+def codes_of(found):
+    return np.stack([np.frombuffer(row["code"], np.uint8) for row in found])
+
+
+def workers_of(process):
+    """Processes that hash: children of the driver other than the tracker of its resources."""
+    children = psutil.Process(process.pid).children(recursive=True)
+    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+
+
+def wait_for(condition, process):
+    end = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None and time.monotonic() < end, process.communicate()
+        time.sleep(0.01)
+
+
+def test_worker_and_driver_killed(trained, model, tmp_path):
+    """2,000 files in shards of 20, two workers, one of them killed, then the driver; the same command again ends it."""
+    images = digits(2000)
+    folder, output = write_folder(tmp_path / "photos", images), tmp_path / "codes"
+    (tmp_path / "program.py").write_text(PROGRAM)
+    arguments = [sys.executable, str(tmp_path / "program.py"), *command(folder, model, output)[:-1], "2"]
+
+    def done():
+        return len(list(output.glob("codes-*.parquet")))
+
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        wait_for(lambda: done() >= 5, process)
+        worker = workers_of(process)[0]
+        worker.kill()
+        before = done()
+        wait_for(lambda: done() >= before + 10, process)
+        process.kill()
+    assert 15 <= done() < 100 and not (output / "manifest.json").exists()
+    kept = {path.name: path.stat().st_mtime_ns for path in output.glob("codes-*.parquet")}
+    again = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    assert "2,000 images in 100 files" in again.stdout and again.stderr == ""
+    found = rows(output)
+    assert [row["path"] for row in found] == [f"{i // 1000}/{i:05d}.png" for i in range(2000)]
+    assert len({row["id"] for row in found}) == 2000
+    np.testing.assert_array_equal(codes_of(found), dsh.load_model(trained / "model.keras").encode(images))
+    # What was there is not made again, but for shards that a worker without a driver still wrote.
+    changed = [name for name, then in kept.items() if (output / name).stat().st_mtime_ns != then]
+    assert not changed
+    assert not [path for path in output.iterdir() if path.name.startswith(".")] or done() == 100
+
+
+def test_a_second_call_does_what_is_missing(model, images, expected, tmp_path, shards_of_20, capsys):
+    folder, output = write_folder(tmp_path / "photos", images[:50]), tmp_path / "codes"
+    (folder / "0" / "00003.png").write_bytes(b"no image")
+    (folder / "notes.txt").write_text("mine")
+    assert main(command(folder, model, output)) == 0
+    printed = capsys.readouterr().out
+    assert "50 images in 3 files, codes of 12 bits (50 hashed now)" in printed
+    assert "1 cannot be read" in printed and "not read, no known image format: 1 .txt" in printed
+    (broken,) = [row for row in rows(output) if row["error"]]
+    assert broken["path"] == "0/00003.png" and broken["code"] is None and "cannot read 0/00003.png" in broken["error"]
+    # A file is lost, one image goes, ten come.
+    times = {path.name: path.stat().st_mtime_ns for path in output.glob("codes-*.parquet")}
+    (output / "codes-000001.parquet").unlink()
+    (folder / "0" / "00049.png").unlink()
+    write_folder(folder, images[:49])
+    for i in range(50, 60):
+        (folder / "0" / f"{i:05d}.png").write_bytes(png(images[i]))
+    assert main(command(folder, model, output)) == 0
+    printed = capsys.readouterr().out
+    assert "60 images in 4 files" in printed and "(30 hashed now)" in printed
+    assert "1 are in the source no more; their rows stay" in printed
+    assert all((output / name).stat().st_mtime_ns == times[name] for name in times if "1.parquet" not in name)
+    found = rows(output)
+    assert [row["path"] for row in found] == [f"0/{i:05d}.png" for i in range(60)]
+    assert [row["id"] for row in found[::20]] == [0, 1_000_000, 2_000_000] and found[-1]["id"] == 3_000_009
+    kept = [i for i in range(60) if i != 3]
+    np.testing.assert_array_equal(codes_of([found[i] for i in kept]), expected[kept])
+    assert all((row["width"], row["height"]) == (8, 8) for row in found if not row["error"])
+    # The manifest is counted on disk.
+    manifest = json.loads((output / "manifest.json").read_text())
+    assert (manifest["images"], manifest["broken"], manifest["num_bits"]) == (60, 1, 12)
+    assert manifest["model_sha256"] == checksum(model) and manifest["not_read"] == {".txt": 1}
+    for name, file in manifest["files"].items():
+        assert file["sha256"] == checksum(output / name)
+        assert file["images"] == parquet.read_metadata(output / name).num_rows
+
+
+def write_tar(path, images, first):
+    with tarfile.open(path, "w") as archive:
+        for i, image in enumerate(images, first):
+            for name, data in ((f"{i:05d}.png", png(image)), (f"{i:05d}.cls", b"7")):
+                member = tarfile.TarInfo(name)
+                member.size = len(data)
+                archive.addfile(member, io.BytesIO(data))
+
+
+def as_tars(folder, images):
+    folder.mkdir()
+    write_tar(folder / "a-0.tar", images[:40], 0)
+    write_tar(folder / "a-1.tar", images[40:], 40)
+    return folder, [f"a-{i // 40}.tar/{i:05d}.png" for i in range(60)]
+
+
+def as_bytes(folder, images):
+    folder.mkdir()
+    table = pyarrow.table({"image": [png(image) for image in images], "label": list(range(60))})
+    parquet.write_table(table, folder / "all.parquet")
+    return folder / "all.parquet", [f"all.parquet#{i}" for i in range(60)]
+
+
+def as_hugging_face(folder, images):
+    folder.mkdir()
+    rows = [{"bytes": png(image), "path": f"{i}.png"} for i, image in enumerate(images)]
+    parquet.write_table(pyarrow.table({"image": rows}), folder / "train.parquet")
+    return folder, [f"{i}.png" for i in range(60)]
+
+
+def as_table(folder, images):
+    """A table of URLs, absolute paths and relative ones."""
+    write_folder(folder, images)
+    names = [f"0/{i:05d}.png" for i in range(60)]
+    names[1], names[2] = f"file://{folder}/{names[1]}", f"{folder}/{names[2]}"
+    csv.write_csv(pyarrow.table({"path": names, "labels": [""] * 60}), folder / "list.csv")
+    return folder / "list.csv", names
+
+
+def as_parquet_table(folder, images):
+    write_folder(folder, images)
+    names = [f"0/{i:05d}.png" for i in range(60)]
+    parquet.write_table(pyarrow.table({"path": names}), folder / "list.parquet")
+    return folder / "list.parquet", names
+
+
+def as_url(folder, images):
+    write_folder(folder, images)
+    return f"file://{folder}", [f"0/{i:05d}.png" for i in range(60)]
+
+
+@pytest.mark.parametrize("write", [as_tars, as_bytes, as_hugging_face, as_table, as_parquet_table, as_url])
+def test_every_kind_of_source_has_the_codes_of_encode(write, model, images, expected, tmp_path):
+    source, names = write(tmp_path / "source", images)
+    assert main(command(source, model, tmp_path / "codes")) == 0
+    found = rows(tmp_path / "codes")
+    assert [row["path"] for row in found] == names
+    np.testing.assert_array_equal(codes_of(found), expected)
+
+
+def test_labels_in_a_tar_are_counted(model, images, tmp_path, capsys):
+    source, _ = as_tars(tmp_path / "source", images)
+    assert main(command(source, model, tmp_path / "codes")) == 0
+    assert "not read, no known image format: 60 .cls" in capsys.readouterr().out
+
+
+def test_damaged_containers_lose_no_row_without_a_line(model, images, tmp_path):
+    source, names = as_tars(tmp_path / "source", images)
+    whole = (source / "a-0.tar").read_bytes()
+    member = whole.index(b"00020.png")
+    for cut in (member, member + 300, member + 520):  # between members, within a header, within an image
+        (source / "a-0.tar").write_bytes(whole[:cut])
+        output = tmp_path / f"codes{cut}"
+        assert main(command(source, model, output)) == 0
+        found = rows(output)
+        (broken,) = [row for row in found if row["error"]]
+        assert broken["path"] == "a-0.tar" and "what follows in it is lost" in broken["error"]
+        assert [row["path"] for row in found if row is not broken] == names[:20] + names[40:]
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "x.parquet").write_bytes(b"PAR1")
+    assert main(command(tmp_path / "bad", model, tmp_path / "none")) == 0
+    assert "is no Parquet file" in rows(tmp_path / "none")[0]["error"]
+
+
+@pytest.mark.parametrize("engine", ["tensorflow", "openvino"])
+def test_a_saved_model_hashes_by_two_engines(engine, kit, images, expected, trained, tmp_path):
+    source = write_folder(tmp_path / "photos", images)
+    flags = ("--engine", engine, "--relaxed")
+    assert main(command(source, kit / "served" / "1", tmp_path / "codes", *flags)) == 0
+    found = rows(tmp_path / "codes")
+    np.testing.assert_array_equal(codes_of(found), expected)
+    relaxed = dsh.load_model(trained / "model.keras").predict_streams(images)["relaxed_codes"]
+    np.testing.assert_allclose([row["relaxed_code"] for row in found], relaxed, atol=1e-5)
+
+
+def test_engines_in_this_process(kit, model, images, expected):
+    """What a worker calls; a worker is another process, which no test sees into."""
+    for path, engine in ((model, "litert"), (kit / "served" / "1", "tensorflow"), (kit / "served" / "1", "openvino")):
+        encoder = open_encoder(path, engine)
+        codes, relaxed = encoder.run(images)
+        assert encoder.image_shape == (8, 8, 1) and encoder.num_bits == 12 and relaxed.shape == (60, 12)
+        np.testing.assert_array_equal(codes, expected)
+
+
+def test_a_scheduler_elsewhere(model, images, expected, tmp_path):
+    """Scheduler and worker are processes of their own, as on other machines."""
+    source = write_folder(tmp_path / "photos", images)
+    scheduler = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--port", "0", "--no-dashboard"]
+    about = tmp_path / "scheduler.json"
+    with subprocess.Popen([*scheduler, "--scheduler-file", str(about)], stderr=subprocess.DEVNULL) as process:
+        wait_for(about.exists, process)
+        worker = [sys.executable, "-m", "distributed.cli.dask_worker", "--scheduler-file", str(about), "--no-dashboard"]
+        with subprocess.Popen(worker, stderr=subprocess.DEVNULL, cwd=tmp_path) as other:
+            try:
+                address = json.loads(about.read_text())["address"]
+                given = command(source, model, tmp_path / "codes")[:-2]
+                assert main([*given, "--scheduler", address]) == 0
+            finally:
+                other.send_signal(signal.SIGTERM)
+                process.send_signal(signal.SIGTERM)
+    np.testing.assert_array_equal(codes_of(rows(tmp_path / "codes")), expected)
+
+
+def refused(capsys, arguments):
+    assert main(arguments) == 2
+    (line,) = capsys.readouterr().err.strip().split("\n")
+    return line
+
+
+def test_what_cannot_be_used_is_one_line(kit, model, images, tmp_path, capsys, monkeypatch):
+    source, output = write_folder(tmp_path / "photos", images[:5]), tmp_path / "codes"
+    (tmp_path / "empty").mkdir()
+    assert "is not there" in refused(capsys, command(tmp_path / "nowhere", model, output))
+    assert "holds no images" in refused(capsys, command(tmp_path / "empty", model, output))
+    assert "is no export" in refused(capsys, command(source, tmp_path, output))
+    assert "openvino does not run" in refused(capsys, command(source, model, output, "--engine", "openvino"))
+    assert "cannot list s3nothing://x" in refused(capsys, command("s3nothing://x", model, output))
+    (tmp_path / "t.csv").write_text("name\na.png\n")
+    assert "neither a column path" in refused(capsys, command(tmp_path / "t.csv", model, output))
+    given = [*command(source, model, output)[:-2], "--scheduler", "tcp://127.0.0.1:1"]
+    monkeypatch.setattr(driver, "PATIENCE", 1)
+    assert "no scheduler answers at tcp://127.0.0.1:1" in refused(capsys, given)
+    assert "give one of the two" in refused(capsys, [*given, "--workers", "1"])
+    assert "holds no plan.parquet" in refused(capsys, command(source, model, source))
+    assert main(command(source, model, output)) == 0
+    capsys.readouterr()
+    other = kit / "served" / "1"
+    assert "is of model_sha256" in refused(capsys, command(source, other, output))
+    assert "is of relaxed_codes False, not True" in refused(capsys, command(source, model, output, "--relaxed"))
+
+
+def test_nothing_is_half_written(model, images, tmp_path, monkeypatch):
+    """A worker that dies between batches leaves no file of its shard."""
+    from dshgan_tf.bulk_encoding import shard as work
+
+    write_folder(tmp_path, images)
+    task = work.Shard(0, "files", str(tmp_path), ("0/00000.png", "0/00001.png"), str(tmp_path / "codes.parquet"))
+    monkeypatch.setattr(work, "MOST_ROWS", 1)
+    with pytest.raises(dsh.errors.InputError, match="split it"):
+        work.encode_shard(task, str(model), "litert", False, None)
+    assert not list(Path(tmp_path).glob("*codes*")) and not [name for name in os.listdir(tmp_path) if "part" in name]
