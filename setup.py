@@ -34,6 +34,7 @@ setup(
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.19"],
         "cluster": ["distributed>=2026.1"],
+        "db": ["psycopg[binary]>=3.2"],
         "demo": ["gradio>=6.31,<7"],
         "micro": ["tflite-micro"],
         "docs": requirements("requirements-docs.txt"),

@@ -23,6 +23,7 @@ SUBCOMMANDS = {
     "encode-all": ("photos/ --model e --output codes", "codes of millions, as Parquet"),
     "index": ("runs/a --images photos/ --output i", "make or update an index"),
     "search": ("i one.jpg --picture found.png", "find by image or by label"),
+    "db": ("load codes/ postgresql://... --table t", "put codes into PostgreSQL"),
     "demo": ("i", "look at an index in a browser"),
     "cache": ("list", "what is kept on disk"),
     "tab-completion": ("bash", "print completions for a shell"),

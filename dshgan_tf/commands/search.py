@@ -48,7 +48,7 @@ class Search:
     """Find the images of an index that are nearest to image files, or to what the generator draws for labels.
 
     Args:
-        index: Folder of the index.
+        index: Folder of the index; with --db an encoder_*.tflite file.
         images: Image files to search with.
         labels: Labels to search with instead: a class, or several labels of one image, as in "sky|clouds".
         k: How many to find; 10 by default, all of them within a radius.
@@ -56,6 +56,8 @@ class Search:
         precision: Find what lies within the radius at which this share of the found images is expected to be right.
         picture: PNG file to write, queries on the left, what they found beside them.
         json: Print JSON for programs.
+        db: Address of a PostgreSQL database to search in, as postgresql://user@host/database.
+        table: Its table, as `dshgan db load` made it.
     """
 
     index: Positional[Path]
@@ -67,6 +69,8 @@ class Search:
     precision: float | None = None
     picture: Path | None = None
     json: bool = False
+    db: str | None = None
+    table: str | None = None
 
     def run(self) -> None:
         """Search, and print or draw the answers.
@@ -75,6 +79,9 @@ class Search:
             InputError: flags that contradict each other, or that the index cannot serve.
         """
         self._check()
+        if self.db is not None:
+            self._run_in_database()
+            return
         index = ImageIndex(self.index)
         expected = None if self.labels else _expectation(index, self.radius, self.precision)
         radius = self.radius if expected is None else expected.radius
@@ -90,7 +97,25 @@ class Search:
         if self.picture is not None or not self.json:
             _draw(index, answers, self.picture, self.json)
 
+    def _run_in_database(self) -> None:
+        from dshgan_tf.postgres.connection import connected
+        from dshgan_tf.postgres.neighbours import neighbours
+        from dshgan_tf.search.litert_encoder import LiteRTEncoder
+
+        encoder = LiteRTEncoder(self.index)
+        with connected(self.db) as connection:
+            found = neighbours(connection, self.table, encoder, self.images, self.k, self.radius)
+        answers = [Answer(str(path), near) for path, near in zip(self.images, found, strict=True)]
+        if self.json:
+            print_json(answers, self.radius, None)
+        else:
+            _print_tables(answers, self.radius, None)
+
     def _check(self) -> None:
+        if (self.db is None) != (self.table is None):
+            raise InputError("--db and --table go together")
+        if self.db is not None and (self.labels or self.precision is not None or self.picture is not None):
+            raise InputError("a database knows no --labels, --precision and --picture; leave them out")
         if bool(self.images) == bool(self.labels):
             raise InputError("give image files or --labels, not both")
         if self.k is not None and self.k < 1:

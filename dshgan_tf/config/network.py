@@ -16,6 +16,7 @@ Width = Annotated[int, pydantic.Field(ge=1, le=512)]
 NoiseSize = Annotated[int, pydantic.Field(ge=1, le=4096)]
 LayerCount = Annotated[int, pydantic.Field(ge=0)]
 SEMANTIC_SHARE = 3 / 8  # of the bits, for the classes
+ENOUGH = 12  # semantic bits of the small trunk, where the classes need no more
 
 
 @settings
@@ -88,8 +89,9 @@ class Network:
     def instance_bits_for(self, num_bits: int, num_classes: int, multi_label: bool) -> int:
         """Return how many bits of a code tell single images apart.
 
-        The others tell the classes. They are three eighths of all bits, and at least twice as many as number the
-        classes. Where images have several labels, and in the paper's network, all bits do (docs/method/unseen.md).
+        The others tell the classes. They are three eighths of all bits, and no more than 12 with the small trunk; but
+        at least twice as many as number the classes. Where images have several labels, and in the paper's network,
+        all bits do (docs/method/unseen.md).
 
         Args:
             num_bits: K.
@@ -100,7 +102,9 @@ class Network:
             ValueError: no bit would be left for the classes.
         """
         if self.instance_bits is None:
-            semantic = max(math.ceil(SEMANTIC_SHARE * num_bits), 2 * math.ceil(math.log2(num_classes)))
+            share = math.ceil(SEMANTIC_SHARE * num_bits)
+            share = min(share, ENOUGH) if self.backbone == "small" else share
+            semantic = max(share, 2 * math.ceil(math.log2(num_classes)))
             return 0 if multi_label or self.adversary == "own" else max(0, num_bits - semantic)
         if self.instance_bits >= num_bits:
             raise InputError(

@@ -1,0 +1,1 @@
+"""Codes in PostgreSQL, searched by its extension pgvector."""

@@ -1,0 +1,87 @@
+"""Load what `dshgan encode-all` wrote into a database; each file in one transaction, and none twice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dshgan_tf.bulk_encoding.manifest import MANIFEST
+from dshgan_tf.errors import InputError
+from dshgan_tf.postgres.postgres_index import PostgresIndex, Row, as_text
+
+
+class Loaded(NamedTuple):
+    """What a call did.
+
+    Attributes:
+        files: that were loaded now.
+        images: in them.
+        broken: images without a code, which are not loaded.
+        before: files that were there.
+    """
+
+    files: int
+    images: int
+    broken: int
+    before: int
+
+
+def load_codes(
+    folder: Path, connection: Any, table: str, watched: Callable[[Iterable[str]], Iterable[str]] = lambda files: files
+) -> tuple[PostgresIndex, Loaded]:
+    """Load the files of a folder that are not in the table yet. Killed at any moment, the same call does the rest.
+
+    Args:
+        folder: of `dshgan encode-all`.
+        connection: as in `PostgresIndex`.
+        table: as in `PostgresIndex`; made where it is missing.
+        watched: wraps the names of files, to show progress.
+
+    Returns:
+        The index, and what was done.
+
+    Raises:
+        InputError: no such folder, or a table of another model.
+    """
+    manifest = _manifest(folder)
+    index = PostgresIndex(connection, table, manifest["num_bits"])
+    known = index._execute("SELECT file, sha256, model_sha256 FROM {loaded}").fetchall()
+    if others := {model for _, _, model in known} - {manifest["model_sha256"]}:
+        raise InputError(f"table {table!r} holds codes of the model {min(others)[:12]}; give another --table")
+    there = {(file, checksum) for file, checksum, _ in known}
+    wanted = [name for name, about in manifest["files"].items() if (name, about["sha256"]) not in there]
+    images = 0
+    for name in watched(wanted):
+        about = manifest["files"][name]
+        with connection.transaction():
+            index.put(_rows(folder / name, manifest["num_bits"]))
+            index._execute(
+                "INSERT INTO {loaded} VALUES (%s, %s, %s) ON CONFLICT (file) DO UPDATE SET sha256 = EXCLUDED.sha256",
+                name,
+                about["sha256"],
+                manifest["model_sha256"],
+            )
+        images += about["images"] - about["broken"]
+    broken = sum(manifest["files"][name]["broken"] for name in wanted)
+    return index, Loaded(len(wanted), images, broken, len(manifest["files"]) - len(wanted))
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    try:
+        return json.loads((folder / MANIFEST).read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder} has no {MANIFEST} ({error}); let dshgan encode-all end first") from error
+
+
+def _rows(path: Path, num_bits: int) -> Iterator[Row]:
+    from pyarrow import parquet
+
+    for batch in parquet.ParquetFile(path).iter_batches(10_000, columns=["id", "path", "code", "width", "height"]):
+        rows = [row for row in batch.to_pylist() if row["code"] is not None]
+        codes = np.frombuffer(b"".join(row["code"] for row in rows), np.uint8).reshape(len(rows), -1)
+        for row, bits in zip(rows, as_text(codes, num_bits), strict=True):
+            yield row["id"], row["path"].replace("\0", ""), bits, row["width"], row["height"]

@@ -1,0 +1,262 @@
+"""Codes in a database: as `HammingIndex`, with transactions, deletes and backups that are PostgreSQL's own.
+
+Learnt codes repeat. So each code is stored once, and images refer to it: a search looks at distinct codes and then fans
+out. Graph indexes fail where many entries are equal, and here none are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from dshgan_tf.codes import check_codes, unpack
+from dshgan_tf.errors import InputError
+from dshgan_tf.postgres.connection import need_pgvector
+
+Index = Literal["none", "hnsw"]
+SEEN = 200  # codes that a graph search keeps in view, at least
+Row = tuple[int, str | None, str, int | None, int | None]  # id, path, bits, width, height
+
+
+class PostgresIndex:
+    """Search codes in PostgreSQL by Hamming distance.
+
+    A table holds the images (id, path, width, height), and a second one, its name with `_codes` behind, their distinct
+    codes. Columns that you add to the first are kept, and `where` filters by them.
+
+    Args:
+        connection: as `connection.connected` yields it, or any `psycopg.Connection` in autocommit mode.
+        table: its name; any text is taken as a name.
+        num_bits: K, to make the tables where they are missing; None where they must be there.
+
+    Raises:
+        InputError: no such table, one of other codes, or no pgvector.
+    """
+
+    def __init__(self, connection: Any, table: str, num_bits: int | None = None) -> None:
+        self.connection, self.table = connection, table
+        self._images, self._codes, self._loaded = _names(table)
+        stored = self._stored_bits()
+        if stored is None:
+            if num_bits is None:
+                raise InputError(f"the database has no table {table!r} of codes; load some into it")
+            need_pgvector(connection)
+            self._make(num_bits)
+        elif num_bits is not None and num_bits != stored:
+            raise InputError(f"table {table!r} holds codes of {stored} bits, not {num_bits}; give another --table")
+        self.num_bits = stored or int(num_bits or 0)
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return int(self._execute("SELECT count(*) FROM {images}").fetchone()[0])
+
+    @property
+    def distinct_codes(self) -> int:
+        """How many different codes the images have."""
+        return int(self._execute("SELECT count(*) FROM {codes}").fetchone()[0])
+
+    def add(self, codes: np.ndarray, ids: np.ndarray, paths: Sequence[str] | None = None) -> None:
+        """Add images, or replace those whose ids are there; all or none.
+
+        Args:
+            codes: (N, ceil(K/8)) uint8.
+            ids: (N,) integers.
+            paths: N names of the images.
+
+        Raises:
+            InputError: codes that are not of K bits, or an id that is given twice.
+        """
+        codes = check_codes(codes, self.num_bits)
+        if len(np.unique(ids)) != len(codes):
+            raise InputError(f"ids must be {len(codes)} different integers, one a code")
+        names = [None] * len(codes) if paths is None else paths
+        texts = as_text(codes, self.num_bits)
+        rows = zip(map(int, ids), names, texts, [None] * len(codes), [None] * len(codes), strict=True)
+        with self.connection.transaction():
+            self.put(rows)
+
+    def put(self, rows: Iterable[Row]) -> None:
+        """Add or replace rows, within a transaction of the caller's."""
+        self._lock()
+        self._execute(
+            "CREATE TEMPORARY TABLE incoming (id bigint PRIMARY KEY, path text, code bit({bits}) NOT NULL, "
+            "width integer, height integer) ON COMMIT DROP"
+        )
+        with self.connection.cursor().copy("COPY incoming FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row((row[0], row[1], row[2], row[3], row[4]))
+        self._execute(
+            "CREATE TEMPORARY TABLE left_behind ON COMMIT DROP AS SELECT code_id FROM {images} "
+            "WHERE id IN (SELECT id FROM incoming)"
+        )
+        self._execute("INSERT INTO {codes} (code) SELECT DISTINCT code FROM incoming ON CONFLICT DO NOTHING")
+        self._execute(
+            "INSERT INTO {images} (id, path, width, height, code_id) "
+            "SELECT n.id, n.path, n.width, n.height, c.code_id FROM incoming n JOIN {codes} c USING (code) "
+            "ON CONFLICT (id) DO UPDATE SET path = EXCLUDED.path, width = EXCLUDED.width, height = EXCLUDED.height, "
+            "code_id = EXCLUDED.code_id"
+        )
+        self._drop_unused("SELECT code_id FROM left_behind")
+        self._execute("DROP TABLE incoming, left_behind")
+
+    def remove(self, ids: Sequence[int] | np.ndarray) -> None:
+        """Remove images; all or none.
+
+        Raises:
+            InputError: an id is not there; nothing is removed then.
+        """
+        wanted = [int(i) for i in ids]
+        with self.connection.transaction():
+            self._lock()
+            gone = self._execute("DELETE FROM {images} WHERE id = ANY(%s) RETURNING id, code_id", wanted).fetchall()
+            if missing := set(wanted) - {found for found, _ in gone}:
+                raise InputError(f"ids must be in table {self.table!r}, got {min(missing)}, which is not")
+            self._drop_unused("SELECT unnest(%s::bigint[])", [code for _, code in gone])
+
+    def search(
+        self, query_codes: np.ndarray, k: int, where: str | None = None, values: Sequence[Any] = ()
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Find the k nearest images of each query, by (distance, id), in one state of the table.
+
+        Without a graph index this is exact. With one it is not, but for a filter.
+
+        Args:
+            query_codes: (Q, ceil(K/8)) uint8.
+            k: how many, at most as many as the filter leaves.
+            where: SQL condition on columns of the images, "width > %s". It is run as it is: write it yourself, and
+                never make it of what somebody else gave; that belongs in `values`.
+            values: what stands for each %s in it.
+
+        Returns:
+            distances (Q, k) int32 in [0, K], and ids (Q, k) int64.
+
+        Raises:
+            InputError: codes that are not of K bits, or fewer than k images.
+        """
+        texts = as_text(check_codes(query_codes, self.num_bits, "query_codes"), self.num_bits)
+        rows = self._in_one_state([self._nearest(text, int(k), where, values) for text in texts], max(SEEN, 2 * k))
+        if (least := min(map(len, rows), default=k)) < k:
+            raise InputError(f"k must be at most the {least} images that are there, got {k}")
+        pairs = np.array(rows, np.int64).reshape(len(texts), k, 2)
+        return pairs[..., 0].astype(np.int32), pairs[..., 1]
+
+    def range_search(self, query_codes: np.ndarray, radius: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Find all images within a Hamming radius of each query, exactly, in the order of `search`.
+
+        Args:
+            query_codes: (Q, ceil(K/8)) uint8.
+            radius: largest distance.
+
+        Returns:
+            limits (Q+1,) int64, distances (R,) int32 and ids (R,) int64, as of `HammingIndex.range_search`.
+
+        Raises:
+            InputError: codes that are not of K bits.
+        """
+        statement = (
+            "SELECT c.distance, i.id FROM (SELECT code_id, code <~> %s::bit({bits}) AS distance FROM {codes}) c "
+            "JOIN {images} i USING (code_id) WHERE c.distance <= %s ORDER BY c.distance, i.id"
+        )
+        texts = as_text(check_codes(query_codes, self.num_bits, "query_codes"), self.num_bits)
+        rows = self._in_one_state([(statement, (text, int(radius))) for text in texts], SEEN)
+        limits = np.cumsum([0, *map(len, rows)], dtype=np.int64)
+        pairs = np.array([pair for row in rows for pair in row], np.int64).reshape(-1, 2)
+        return limits, pairs[:, 0].astype(np.int32), pairs[:, 1]
+
+    def paths(self, ids: Iterable[int]) -> dict[int, str]:
+        """Return the names of images by their ids."""
+        return dict(self._execute("SELECT id, path FROM {images} WHERE id = ANY(%s)", [int(i) for i in ids]).fetchall())
+
+    def build_graph(self) -> None:
+        """Build a graph index (HNSW) over the distinct codes: faster for millions of them, and not exact."""
+        self._execute("CREATE INDEX IF NOT EXISTS {graph} ON {codes} USING hnsw (code bit_hamming_ops)")
+
+    def _nearest(self, text: str, k: int, where: str | None, values: Sequence[Any]) -> tuple[str, tuple[Any, ...]]:
+        """Statement and values of one query. A filter may leave none of the nearest codes, so it comes first."""
+        if where is not None:
+            statement = (
+                "SELECT c.code <~> %s::bit({bits}) AS distance, i.id FROM {images} i JOIN {codes} c USING (code_id) "
+                f"WHERE ({where.replace('{', '{{').replace('}', '}}')}) ORDER BY distance, i.id LIMIT %s"
+            )
+            return statement, (text, *values, k)
+        # With ties: of all images at the last distance those with the smallest ids are wanted.
+        statement = (
+            "SELECT c.distance, i.id FROM (SELECT code_id, code <~> %s::bit({bits}) AS distance FROM {codes} "
+            "ORDER BY code <~> %s::bit({bits}) FETCH FIRST %s ROWS WITH TIES) c "
+            "JOIN {images} i USING (code_id) ORDER BY c.distance, i.id LIMIT %s"
+        )
+        return statement, (text, text, k, k)
+
+    def _in_one_state(self, statements: list[tuple[str, tuple[Any, ...]]], seen: int) -> list[list[tuple[int, int]]]:
+        with self.connection.transaction():
+            self.connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            self.connection.execute("SELECT set_config('hnsw.ef_search', %s, true)", (str(min(seen, 1000)),))
+            return [self._run(statement, values).fetchall() for statement, values in statements]
+
+    def _execute(self, statement: str, *values: Any) -> Any:
+        return self._run(statement, values)
+
+    def _run(self, statement: str, values: Sequence[Any]) -> Any:
+        """Run a statement; names become identifiers, values stay parameters."""
+        from psycopg import sql
+
+        filled = sql.SQL(statement).format(
+            images=self._images,
+            codes=self._codes,
+            loaded=self._loaded,
+            graph=sql.Identifier(f"{self.table}_graph"),
+            bits=sql.Literal(getattr(self, "num_bits", 0)),
+        )
+        return self.connection.execute(filled, values)
+
+    def _lock(self) -> None:
+        """Let no other writer in; readers go on."""
+        self._execute("LOCK TABLE {images} IN SHARE ROW EXCLUSIVE MODE")
+
+    def _drop_unused(self, code_ids: str, *values: Any) -> None:
+        """Drop those of some codes that no image has any more; a search would find nobody there."""
+        self._execute(
+            f"DELETE FROM {{codes}} c WHERE code_id IN ({code_ids}) "
+            "AND NOT EXISTS (SELECT FROM {images} i WHERE i.code_id = c.code_id)",
+            *values,
+        )
+
+    def _stored_bits(self) -> int | None:
+        """K of the table that is there; None where there is none."""
+        found = self.connection.execute(
+            "SELECT a.atttypmod FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid WHERE c.relname = %s "
+            "AND a.attname = 'code' AND a.atttypid = 'bit'::regtype AND pg_table_is_visible(c.oid)",
+            (f"{self.table}_codes",),
+        ).fetchone()
+        return None if found is None else int(found[0])
+
+    def _make(self, num_bits: int) -> None:
+        self.num_bits = int(num_bits)
+        with self.connection.transaction():
+            self._execute(
+                "CREATE TABLE {codes} (code_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, "
+                "code bit({bits}) NOT NULL UNIQUE)"
+            )
+            self._execute(
+                "CREATE TABLE {images} (id bigint PRIMARY KEY, path text, width integer, height integer, "
+                "code_id bigint NOT NULL REFERENCES {codes})"
+            )
+            self._execute("CREATE INDEX ON {images} (code_id, id)")
+            self._execute(
+                "CREATE TABLE {loaded} (file text PRIMARY KEY, sha256 text NOT NULL, model_sha256 text NOT NULL)"
+            )
+
+
+def as_text(codes: np.ndarray, num_bits: int) -> list[str]:
+    """Return packed codes as PostgreSQL writes bits: texts of zeros and ones."""
+    return [(row + ord("0")).astype(np.uint8).tobytes().decode() for row in unpack(codes, num_bits)]
+
+
+def _names(table: str) -> tuple[Any, Any, Any]:
+    from psycopg import sql
+
+    if not table or "\0" in table or len(table.encode()) > 50:
+        raise InputError(f"a table's name has 1 to 50 bytes, got {table!r}")
+    return tuple(sql.Identifier(name) for name in (table, f"{table}_codes", f"{table}_loaded"))
