@@ -285,6 +285,9 @@ def test_what_cannot_be_used_is_one_line(server, url, trained, tmp_path, capsys)
     assert "has one action, load" in refused(capsys, ["db", "drop"])
     with connected(url) as connection, pytest.raises(ValueError, match="has no table 'others'"):
         PostgresIndex(connection, "others")
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE orders (id bigint)")
+    assert "another table of this name" in refused(capsys, [*load, url, "--table", "orders"])
     # Wrong password: the server asks one of its users for it.
     rules = Path(server.pgdata) / "pg_hba.conf"
     before = rules.read_text()

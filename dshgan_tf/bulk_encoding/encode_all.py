@@ -65,6 +65,7 @@ def encode_all(
 
     Raises:
         InputError: nothing to be hashed, no export, an output of something else, or no scheduler.
+        OSError: workers died again and again, or a place did not answer.
     """
     engine = engine_for(model, engine)
     found = find_source(source)
@@ -138,7 +139,10 @@ def _results(client: Any, tasks: Iterator[Shard], arguments: tuple[Any, ...]) ->
 
     running = distributed.as_completed(submit(WAITING * max(1, len(client.scheduler_info()["workers"]))))
     for future in running:
-        rows = future.result()
+        try:
+            rows = future.result()
+        except distributed.KilledWorker as error:
+            raise ChildProcessError(f"a shard's workers died again and again, perhaps for memory: {error}") from error
         future.release()
         for new in submit(1):
             running.add(new)

@@ -16,6 +16,13 @@ from dshgan_tf.errors import InputError
 from dshgan_tf.postgres.connection import need_pgvector
 
 Index = Literal["none", "hnsw"]
+TABLES = (
+    "CREATE TABLE {codes} (code_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, code bit({bits}) NOT NULL UNIQUE)",
+    "CREATE TABLE {images} (id bigint PRIMARY KEY, path text, width integer, height integer, "
+    "code_id bigint NOT NULL REFERENCES {codes})",
+    "CREATE INDEX ON {images} (code_id, id)",
+    "CREATE TABLE {loaded} (file text PRIMARY KEY, sha256 text NOT NULL, model_sha256 text NOT NULL)",
+)
 SEEN = 200  # codes that a graph search keeps in view, at least
 Row = tuple[int, str | None, str, int | None, int | None]  # id, path, bits, width, height
 
@@ -126,7 +133,7 @@ class PostgresIndex:
             query_codes: (Q, ceil(K/8)) uint8.
             k: how many, at most as many as the filter leaves.
             where: SQL condition on columns of the images, "width > %s". It is run as it is: write it yourself, and
-                never make it of what somebody else gave; that belongs in `values`.
+                never make it of what somebody else gave; that belongs in `values`. A % of its own is written %%.
             values: what stands for each %s in it.
 
         Returns:
@@ -233,20 +240,17 @@ class PostgresIndex:
         return None if found is None else int(found[0])
 
     def _make(self, num_bits: int) -> None:
+        import psycopg
+
         self.num_bits = int(num_bits)
-        with self.connection.transaction():
-            self._execute(
-                "CREATE TABLE {codes} (code_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, "
-                "code bit({bits}) NOT NULL UNIQUE)"
-            )
-            self._execute(
-                "CREATE TABLE {images} (id bigint PRIMARY KEY, path text, width integer, height integer, "
-                "code_id bigint NOT NULL REFERENCES {codes})"
-            )
-            self._execute("CREATE INDEX ON {images} (code_id, id)")
-            self._execute(
-                "CREATE TABLE {loaded} (file text PRIMARY KEY, sha256 text NOT NULL, model_sha256 text NOT NULL)"
-            )
+        try:
+            with self.connection.transaction():
+                for statement in TABLES:
+                    self._execute(statement)
+        except psycopg.errors.DuplicateTable as error:
+            raise InputError(f"the database has another table of this name ({error}); give another --table") from None
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise InputError(f"this user may make no tables ({error}); let an administrator grant it") from None
 
 
 def as_text(codes: np.ndarray, num_bits: int) -> list[str]:
