@@ -158,7 +158,7 @@ def test_a_search_sees_one_state(url, connection, monkeypatch):
     assert database.search(np.zeros((1, 1), np.uint8), 1)[1].tolist() == [[2]]
 
 
-def write_codes(folder, codes, per_file=100, model="m1"):
+def write_codes(folder, codes, per_file=100, output="o1", broken=lambda i: i % 50 == 0):
     """As `dshgan encode-all` writes them."""
     import pyarrow
     from pyarrow import parquet
@@ -166,15 +166,16 @@ def write_codes(folder, codes, per_file=100, model="m1"):
     folder.mkdir(parents=True)
     files = [range(start, min(start + per_file, len(codes))) for start in range(0, len(codes), per_file)]
     num_bits, width = 8 * codes.shape[1], pyarrow.binary(codes.shape[1])
-    plan = Plan({"model_sha256": model, "num_bits": num_bits}, tuple((f"{i}",) for i in range(len(files))))
+    about = {"output": output, "source": "tar", "num_bits": num_bits}
+    plan = Plan(about, tuple((f"{i}",) for i in range(len(files))))
     for number, rows in enumerate(files):
         columns = {
             "id": [number * 1_000_000 + i for i in range(len(rows))],
             "path": [f"{i}.png" for i in rows],
-            "code": pyarrow.array([codes[i].tobytes() if i % 50 else None for i in rows], width),
+            "code": pyarrow.array([codes[i].tobytes() if not broken(i) else None for i in rows], width),
             "width": [8] * len(rows),
             "height": [8] * len(rows),
-            "error": pyarrow.array([None if i % 50 else "broken" for i in rows], pyarrow.string()),
+            "error": pyarrow.array(["broken" if broken(i) else None for i in rows], pyarrow.string()),
         }
         table = pyarrow.table(columns).replace_schema_metadata({"not_read": "{}"})
         parquet.write_table(table, folder / plan.file_of(number))
@@ -260,6 +261,52 @@ def wait_for_recovery(url):
             time.sleep(0.1)
 
 
+def test_a_file_that_was_made_again(url, tmp_path, capsys):
+    """An image is broken now, one is read, one is gone: no old row stays, and a file of broken images is none."""
+    codes = some_codes(30, 64)
+    first = write_codes(tmp_path / "a", codes, 10, broken=lambda i: i == 12 or i >= 20)
+    again = write_codes(tmp_path / "b", codes[:19], 10, broken=lambda i: i == 13)
+    assert main(["db", "load", str(first), url, "--table", "photos"]) == 0
+    assert main(["db", "load", str(again), url, "--table", "photos"]) == 0
+    assert "18 images" in capsys.readouterr().out
+    with connected(url) as connection:
+        database = PostgresIndex(connection, "photos")
+        _, _, ids = database.range_search(codes[:1], 64)
+        assert database.distinct_codes == 18
+    assert sorted(ids.tolist()) == [*range(10), *(1_000_000 + i for i in range(9) if i != 3)]
+    (again / "codes-000000.parquet").write_bytes(b"half")
+    assert "is not what manifest.json says" in refused(capsys, ["db", "load", str(again), url, "--table", "other"])
+
+
+def test_a_graph_serves_the_plain_search_alone(connection):
+    """By the plans of the server; what must be exact never asks the graph."""
+    codes = some_codes(3000, 64)
+    database, index = PostgresIndex(connection, "photos", 64), dsh.HammingIndex(64)
+    database.add(codes, np.arange(3000), [f"{i % 7}" for i in range(3000)])
+    index.add(codes)
+    database.build_graph()
+    connection.execute("ANALYZE")
+    text = "".join(map(str, dsh.codes.unpack(codes[:1], 64)[0]))
+
+    def plan(statement, values):
+        return str(database._run("EXPLAIN " + statement, values).fetchall())
+
+    assert "photos_graph" in plan(*database._nearest(text, 5, None, ()))
+    assert "photos_graph" not in plan(*database._nearest(text, 5, "path = %s", ["3"]))
+    query = some_codes(2, 64, seed=8)
+    for own, expected in zip(database.range_search(query, 24), index.range_search(query, 24), strict=True):
+        np.testing.assert_array_equal(own, expected)
+    distances, ids = database.search(query, 5, "path = %s", ["3"])
+    some = dsh.HammingIndex(64)
+    some.add(codes[3::7], np.arange(3, 3000, 7))
+    for own, expected in zip((distances, ids), some.search(query, 5), strict=True):
+        np.testing.assert_array_equal(own, expected)
+    found = database.search(query, 1500)  # more than a graph search keeps in view at once
+    assert found[0].shape == (2, 1500)
+    with pytest.raises(ValueError, match="radius must be between 0 and num_bits=64, got -1"):
+        database.range_search(query, -1)
+
+
 def refused(capsys, arguments, status=2):
     assert main(arguments) == status
     out, err = capsys.readouterr()
@@ -268,18 +315,30 @@ def refused(capsys, arguments, status=2):
     return line
 
 
-def test_what_cannot_be_used_is_one_line(server, url, trained, tmp_path, capsys):
+def test_what_cannot_be_used_is_one_line(server, url, tmp_path, capsys, monkeypatch):
     folder, wide = write_codes(tmp_path / "a", some_codes(60, 64)), write_codes(tmp_path / "b", some_codes(60, 32))
-    other = write_codes(tmp_path / "c", some_codes(60, 64), model="m2")
+    other = write_codes(tmp_path / "c", some_codes(60, 64), output="o2")
     load = ["db", "load", str(folder)]
     assert main([*load, url, "--table", "photos"]) == 0
     capsys.readouterr()
     assert "holds codes of 64 bits, not 32" in refused(capsys, ["db", "load", str(wide), url, "--table", "photos"])
-    assert "of the model m1" in refused(capsys, ["db", "load", str(other), url, "--table", "photos"])
+    assert "of another folder" in refused(capsys, ["db", "load", str(other), url, "--table", "photos"])
     assert "has no manifest.json" in refused(capsys, ["db", "load", str(tmp_path), url, "--table", "photos"])
-    for address in ("nonsense", "postgresql://me:secret@[broken/x", "host=localhost password=secret port=none x"):
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "manifest.json").write_text('{"num_bits": 64}')
+    assert "is not of dshgan encode-all" in refused(capsys, ["db", "load", str(tmp_path / "d"), url, "--table", "d"])
+    for address in ("nonsense", "postgresql://me@[broken/x", "host=localhost port=none x", "postgresql://m@x@y/z"):
         assert "no address of a database" in refused(capsys, [*load, address, "--table", "photos"])
-    nobody = "postgresql://me:secret@127.0.0.1:1/x"
+    for address in ("postgresql://me:secret@h/x", "host=h password=secret", "postgresql://me:se@cret@h/x"):
+        for arguments in (
+            [*load, address, "--table", "photos"],
+            ["db", address],
+            [*load, url, address, "--table", "photos"],
+            ["search", "e.tflite", "a.png", "--url", address],
+        ):
+            assert "PGPASSWORD" in refused(capsys, arguments)
+    monkeypatch.setenv("PGPASSWORD", "secret")
+    nobody = "postgresql://me@127.0.0.1:1/x"
     assert "lets nobody in" in refused(capsys, [*load, nobody, "--table", "photos"])
     assert "1 to 50 bytes" in refused(capsys, [*load, url, "--table", ""])
     assert "has one action, load" in refused(capsys, ["db", "drop"])
@@ -296,7 +355,7 @@ def test_what_cannot_be_used_is_one_line(server, url, trained, tmp_path, capsys)
         connection.execute("CREATE ROLE plain LOGIN")
         rules.write_text("local all guarded scram-sha-256\n" + before)
         connection.execute("SELECT pg_reload_conf()")
-    guarded = url.replace("postgres:@", "guarded:secret@")
+    guarded = url.replace("postgres:@", "guarded@")
     assert "lets nobody in" in refused(capsys, [*load, guarded, "--table", "photos"])
     # No pgvector, and no right to switch it on.
     with psycopg.connect(url, autocommit=True) as connection:

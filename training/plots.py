@@ -73,7 +73,9 @@ def retrieval_grid(
     )
     figure.suptitle("Queries (left) and their nearest images: right green, wrong red, Hamming distance below", size=9)
     for row, query in enumerate(chosen):
-        _show(axes[row, 0], splits.query.images[[query]][0], QUERY, splits.searched_names[classes[row]])
+        name = splits.searched_names[classes[row]]
+        unlabeled = "\n(no labels)" if name in splits.unseen_names else ""
+        _show(axes[row, 0], splits.query.images[[query]][0], QUERY, name + unlabeled)
         for column, (distance, item) in enumerate(zip(distances[row], found[row], strict=True), start=1):
             right = bool(query_rows[query] @ database_rows[item])
             _show(axes[row, column], splits.database.images[[item]][0], RIGHT if right else WRONG, str(distance))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import collections
-import io
+import contextlib
+import errno
 import tarfile
 from collections.abc import Iterator
 from pathlib import PurePosixPath
@@ -14,6 +15,8 @@ from dshgan_tf.errors import InputError
 from dshgan_tf.images.picture_files import SUFFIXES
 
 ROWS = 64  # of a Parquet file, read at a time
+
+GONE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 
 # Name of an image, and its bytes; or what opens them, or why there are none.
 Image = tuple[str, bytes | str | Exception]
@@ -30,83 +33,105 @@ def images_of(kind: Kind, root: str, names: list[str], foreign: collections.Coun
 
     Yields:
         Name and bytes; of a file the URL or path instead, which is opened where there are threads for it; of a
-        container that ends early the error.
+        container that is damaged the error.
     """
     if kind == "files":
         for name in names:
             yield name, place_of(root, name)
         return
     for name in names:
-        yield from (_in_tar if kind == "tar" else _in_parquet)(place_of(root, name), name, foreign)
+        yield from _in_container(kind, root, name, foreign)
 
 
 def place_of(root: str, name: str) -> str:
     """Return path or URL of a name: itself where it is absolute, else below the root."""
-    return name if "://" in name or name.startswith("/") or not root else f"{root}/{name}"
+    return name if "://" in name or name.startswith("/") or not root else f"{root.rstrip('/')}/{name}"
 
 
 def read_bytes(place: str) -> bytes:
     """Return all bytes of a file.
 
     Raises:
-        InputError: it is not there, or may not be read. Other errors are passed on: they may be gone the next time.
+        InputError: it is not there, may not be read, or cannot be a file. Other errors are passed on: they may be gone
+            the next time.
     """
     import fsspec
 
     try:
         with fsspec.open(place, "rb") as file:
             return file.read()
-    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
-        raise InputError(f"cannot open {place} ({error.strerror or error})") from error
+    except (*GONE, ValueError) as error:  # a ValueError: no such protocol, or no name at all
+        raise InputError(f"cannot open {place} ({error})") from error
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise InputError(f"cannot open {place} ({error})") from error
+        raise
 
 
-def _in_tar(place: str, name: str, foreign: collections.Counter[str]) -> Iterator[Image]:
+def _in_container(kind: Kind, root: str, name: str, foreign: collections.Counter[str]) -> Iterator[Image]:
     import fsspec
 
-    with fsspec.open(place, "rb") as file:
+    with contextlib.ExitStack() as stack:
         try:
-            with tarfile.open(fileobj=file, mode="r|") as archive:
-                for member in archive:
-                    suffix = PurePosixPath(member.name).suffix.lower()
-                    if not member.isfile():
-                        continue
-                    if suffix not in SUFFIXES:
-                        foreign[suffix or "no suffix"] += 1
-                    elif (found := archive.extractfile(member)) is not None:
-                        yield f"{name}/{member.name}", found.read()
-            if not _has_its_end(file):
-                raise tarfile.ReadError("it ends early")
-        except tarfile.TarError as error:
-            yield name, InputError(f"{name} is damaged, and what follows in it is lost ({error})")
+            file = stack.enter_context(fsspec.open(place_of(root, name), "rb"))
+        except GONE as error:
+            yield name, InputError(f"cannot open {name} ({error})")
+            return
+        yield from (_in_tar if kind == "tar" else _in_parquet)(file, name, foreign)
 
 
-def _has_its_end(file: Any) -> bool:
-    """Return whether a tar file ends in two empty blocks; `tarfile` takes one that was cut between members as whole."""
-    size = file.seek(0, io.SEEK_END)
-    file.seek(max(0, size - 2 * tarfile.BLOCKSIZE))
-    return size >= 2 * tarfile.BLOCKSIZE and not any(file.read())
+def _in_tar(file: Any, name: str, foreign: collections.Counter[str]) -> Iterator[Image]:
+    try:
+        with tarfile.open(fileobj=file, mode="r|") as archive:
+            for member in archive:
+                suffix = PurePosixPath(member.name).suffix.lower()
+                if member.isdir():
+                    continue
+                if not member.isfile() or suffix not in SUFFIXES:
+                    foreign[(suffix or "no suffix") if member.isfile() else "links"] += 1
+                elif (found := archive.extractfile(member)) is not None:
+                    text = member.name.encode("utf-8", "backslashreplace").decode()
+                    yield f"{name}/{text}", found.read()
+        if not _is_empty_from(file, archive.offset):
+            raise tarfile.ReadError(f"no member and no end at byte {archive.offset}")
+    except tarfile.TarError as error:
+        yield name, InputError(f"{name} is damaged, and what follows in it is lost ({error})")
 
 
-def _in_parquet(place: str, name: str, foreign: collections.Counter[str]) -> Iterator[Image]:
-    import fsspec
+def _is_empty_from(file: Any, offset: int) -> bool:
+    """Return whether two empty blocks or more follow, which end a tar file.
+
+    `tarfile` stops without an error at a damaged header, at the end of the first of two archives in one file, and where
+    a file was cut between two members.
+    """
+    file.seek(offset)
+    length = 0
+    while chunk := file.read(1 << 20):
+        if any(chunk):
+            return False
+        length += len(chunk)
+    return length >= 2 * tarfile.BLOCKSIZE
+
+
+def _in_parquet(file: Any, name: str, _: collections.Counter[str]) -> Iterator[Image]:
     from pyarrow import parquet
 
-    with fsspec.open(place, "rb") as file:
-        try:
-            opened = parquet.ParquetFile(file)
-        except ValueError as error:  # pyarrow's own is one
-            yield name, InputError(f"{name} is no Parquet file ({error})")
-            return
+    row = 0
+    try:
+        opened = parquet.ParquetFile(file)
         if "image" not in (columns := opened.schema_arrow.names):
-            yield name, InputError(f"{name} has no column image")
-            return
-        wanted, row = [column for column in ("image", "path") if column in columns], 0
+            raise ValueError("it has no column image")
+        wanted = [column for column in ("image", "path") if column in columns]
         for batch in opened.iter_batches(ROWS, columns=wanted):
             for values in batch.to_pylist():
                 image, path = _image_and_path(values)
                 held = image if isinstance(image, bytes) else InputError(f"row {row} of {name} holds no bytes")
-                yield path or f"{name}#{row}", held
+                yield f"{name}#{row}" if path is None else str(path), held
                 row += 1
+    except (ValueError, OSError) as error:  # pyarrow's own, which have no number
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        yield name, InputError(f"{name} is no whole Parquet file, and what follows row {row} is lost ({error})")
 
 
 def _image_and_path(row: dict[str, Any]) -> tuple[Any, str | None]:

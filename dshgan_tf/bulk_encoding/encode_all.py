@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import dataclasses
+import fcntl
 import itertools
 import os
 import tempfile
@@ -14,7 +16,7 @@ from typing import Any
 from dshgan_tf.bulk_encoding.encoders import Engine, engine_for, identity, open_encoder
 from dshgan_tf.bulk_encoding.manifest import write_manifest
 from dshgan_tf.bulk_encoding.plan import Plan, pinned_plan
-from dshgan_tf.bulk_encoding.shard import Shard, encode_shard
+from dshgan_tf.bulk_encoding.shard import Export, Shard, encode_shard
 from dshgan_tf.bulk_encoding.sources import Source, find_source
 from dshgan_tf.errors import InputError
 from dshgan_tf.files import remove_leftovers
@@ -67,31 +69,43 @@ def encode_all(
         InputError: nothing to be hashed, no export, an output of something else, or no scheduler.
         OSError: workers died again and again, or a place did not answer.
     """
-    engine = engine_for(model, engine)
+    engine, checksum = engine_for(model, engine), identity(model)
+    if isinstance(workers, int) and workers < 1:
+        raise InputError(f"workers must be at least 1, got {workers}")
     found = find_source(source)
-    plan, gone = pinned_plan(output, found, _about(model, engine, found, relaxed))
-    remove_leftovers(output, ".codes-*.part.parquet")
-    hashed = 0
-    if missing := plan.missing(output):
-        with _cluster(workers, len(missing)) as (client, threads):
-            tasks = (_task(plan, found, number, output) for number in missing)
-            arguments = (str(model.resolve()), engine, relaxed, threads)
-            for done, images in enumerate(_results(client, tasks, arguments), 1):
-                hashed += images
-                progress(images, len(missing) - done)
-    return Done(write_manifest(output, plan, found.foreign), hashed, gone)
-
-
-def _about(model: Path, engine: Engine, source: Source, relaxed: bool) -> dict[str, Any]:
-    encoder = open_encoder(model, engine)
-    return {
-        "model_sha256": identity(model),
+    encoder = open_encoder(model, engine, checksum)
+    about = {
+        "model_sha256": checksum,
         "engine": engine,
         "num_bits": encoder.num_bits,
         "image_shape": list(encoder.image_shape),
-        "source": source.kind,
+        "source": found.kind,
         "relaxed_codes": relaxed,
     }
+    with _alone(output):
+        plan, gone = pinned_plan(output, found, about)
+        remove_leftovers(output, ".codes-*.part.parquet")
+        hashed = 0
+        if missing := plan.missing(output):
+            with _elsewhere(workers) if isinstance(workers, str) else _here(workers, len(missing)) as (client, threads):
+                tasks = (_task(plan, found, number, output) for number in missing)
+                export = Export(str(model.resolve()), engine, checksum, threads)
+                for done, images in enumerate(_results(client, tasks, (export, relaxed)), 1):
+                    hashed += images
+                    progress(images, len(missing) - done)
+        return Done(write_manifest(output, plan, found.foreign), hashed, gone)
+
+
+@contextlib.contextmanager
+def _alone(output: Path) -> Iterator[None]:
+    """Let no other driver write to an output at the same time; their plans would differ."""
+    output.mkdir(parents=True, exist_ok=True)
+    with (output / ".dshgan.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(f"another call writes to {output}; wait for it, or give another --output") from error
+        yield
 
 
 def _task(plan: Plan, source: Source, number: int, output: Path) -> Shard:
@@ -100,19 +114,25 @@ def _task(plan: Plan, source: Source, number: int, output: Path) -> Shard:
 
 
 @contextlib.contextmanager
-def _cluster(workers: int | str | None, tasks: int) -> Iterator[tuple[Any, int | None]]:
-    """Yield a client, and the threads that an engine may take on a worker of this machine."""
+def _elsewhere(address: str) -> Iterator[tuple[Any, None]]:
+    """Yield a client of a scheduler that runs."""
+    distributed = _distributed()
     try:
-        import distributed
-    except ImportError as error:
-        raise InputError(f"this needs dask.distributed ({error}): pip install dshgan-tf[cluster]") from error
-    if isinstance(workers, str):
+        client = distributed.Client(address, timeout=PATIENCE)
+    except (OSError, ValueError) as error:
+        raise InputError(f"no scheduler answers at {address} ({error})") from error
+    with client:
         try:
-            with distributed.Client(workers, timeout=PATIENCE) as client:
-                yield client, None
-        except (OSError, ValueError) as error:
-            raise InputError(f"no scheduler answers at {workers} ({error})") from error
-        return
+            client.wait_for_workers(1, PATIENCE)
+        except TimeoutError as error:
+            raise InputError(f"the scheduler at {address} has no workers; start some with dask worker") from error
+        yield client, None
+
+
+@contextlib.contextmanager
+def _here(workers: int | None, tasks: int) -> Iterator[tuple[Any, int]]:
+    """Yield a client of workers that start here, and the threads that an engine may take in each."""
+    distributed = _distributed()
     cores = len(os.sched_getaffinity(0))
     count = min(workers or cores, tasks)
     with (
@@ -120,6 +140,7 @@ def _cluster(workers: int | str | None, tasks: int) -> Iterator[tuple[Any, int |
         distributed.LocalCluster(
             n_workers=count,
             threads_per_worker=1,
+            memory_limit=None,  # else a worker that needs much stands still without a word
             dashboard_address="127.0.0.1:0",  # any free port
             local_directory=scratch,
             silence_logs="CRITICAL",
@@ -127,6 +148,14 @@ def _cluster(workers: int | str | None, tasks: int) -> Iterator[tuple[Any, int |
         distributed.Client(cluster) as client,
     ):
         yield client, max(1, cores // count)
+
+
+def _distributed() -> Any:
+    try:
+        import distributed
+    except ImportError as error:
+        raise InputError(f"this needs dask.distributed ({error}): pip install dshgan-tf[cluster]") from error
+    return distributed
 
 
 def _results(client: Any, tasks: Iterator[Shard], arguments: tuple[Any, ...]) -> Iterator[int]:
@@ -143,6 +172,10 @@ def _results(client: Any, tasks: Iterator[Shard], arguments: tuple[Any, ...]) ->
             rows = future.result()
         except distributed.KilledWorker as error:
             raise ChildProcessError(f"a shard's workers died again and again, perhaps for memory: {error}") from error
+        except concurrent.futures.CancelledError as error:
+            raise ConnectionError("the scheduler was lost; the same command goes on") from error
+        except ImportError as error:  # fsspec needs a package for this kind of URL
+            raise InputError(f"a worker cannot open the source: {error}") from error
         future.release()
         for new in submit(1):
             running.add(new)

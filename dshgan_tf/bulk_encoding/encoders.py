@@ -64,17 +64,22 @@ def identity(model: Path) -> str:
 
 
 @functools.lru_cache(maxsize=1)  # a worker hashes many shards with one encoder
-def open_encoder(model: Path, engine: Engine, threads: int | None = None) -> Encoder:
+def open_encoder(model: Path, engine: Engine, checksum: str, threads: int | None = None) -> Encoder:
     """Open an export.
 
     Args:
         model: as in `engine_for`.
         engine: what runs it.
+        checksum: its `identity`; a worker that lives long opens anew what was exported anew.
         threads: of the processor; None for the engine's own choice.
 
     Raises:
-        InputError: it cannot be opened.
+        InputError: it cannot be opened, or has another checksum.
     """
+    if (found := identity(model)) != checksum:
+        raise InputError(
+            f"{model} has the checksum {found[:12]} here, not {checksum[:12]}; let it be the same everywhere"
+        )
     return {"litert": _litert, "tensorflow": _tensorflow, "openvino": _openvino}[engine](model, threads)
 
 

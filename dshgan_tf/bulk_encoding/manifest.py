@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dshgan_tf.bulk_encoding.plan import Plan
+from dshgan_tf.errors import InputError
 from dshgan_tf.files import checksum, write_json
 
 MANIFEST = "manifest.json"
@@ -23,12 +24,18 @@ def write_manifest(folder: Path, plan: Plan, foreign: dict[str, int]) -> dict[st
 
     Returns:
         The manifest.
+
+    Raises:
+        InputError: a file has other rows than the plan.
     """
     from pyarrow import parquet
 
     files, not_read = {}, collections.Counter(foreign)
-    for name in map(plan.file_of, range(len(plan.shards))):
+    for number, shard in enumerate(plan.shards):
+        name = plan.file_of(number)
         about = parquet.read_metadata(folder / name)
+        if plan.about["source"] == "files" and about.num_rows != len(shard):
+            raise InputError(f"{folder / name} has {about.num_rows} rows, not {len(shard)}; delete it and call again")
         not_read.update(json.loads(about.metadata.get(b"not_read", b"{}")))
         files[name] = {"images": about.num_rows, "broken": _broken(about), "sha256": checksum(folder / name)}
     totals = {key: sum(file[key] for file in files.values()) for key in ("images", "broken")}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import json
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ class Plan:
     """Shards of one output.
 
     Attributes:
-        about: what all shards have in common: model, bits, kind of source, whether relaxed codes are kept.
+        about: what all shards have in common: name of the output, model, bits, kind of source, whether relaxed codes
+            are kept.
         shards: names of each, of images or of one container; shard i is written to `file_of(i)`.
     """
 
@@ -57,15 +59,15 @@ def pinned_plan(folder: Path, source: Source, about: dict[str, Any]) -> tuple[Pl
     if before is None:
         if folder.exists() and any(not path.name.startswith(".") for path in folder.iterdir()):
             raise InputError(f"{folder} is there and holds no {PLAN}; give another --output")
-        before = Plan(about, ())
+        before = Plan({"output": uuid.uuid4().hex, **about}, ())
     for key, value in about.items():
-        if before.about[key] != value:
-            raise InputError(f"{folder} is of {key} {before.about[key]}, not {value}; give another --output")
+        if before.about.get(key) != value:
+            raise InputError(f"{folder} is of {key} {before.about.get(key)}, not {value}; give another --output")
     planned = {name for shard in before.shards for name in shard}
     new = [name for name in source.names if name not in planned]
     size = SHARD if source.kind == "files" else 1
     added = tuple(tuple(new[start : start + size]) for start in range(0, len(new), size))
-    plan = Plan(about, before.shards + added)
+    plan = Plan(before.about, before.shards + added)
     if added:
         _write(folder / PLAN, plan)
     return plan, len(planned) + len(new) - len(source.names)

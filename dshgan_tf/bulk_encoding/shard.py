@@ -41,6 +41,15 @@ class Shard(NamedTuple):
     target: str
 
 
+class Export(NamedTuple):
+    """What hashes; arguments of `open_encoder`."""
+
+    model: str
+    engine: Engine
+    checksum: str
+    threads: int | None
+
+
 class Picture(NamedTuple):
     """One row before it is hashed: pixels (H, W, C) uint8 and the file's own size, or why there are none."""
 
@@ -51,15 +60,13 @@ class Picture(NamedTuple):
     error: str | None
 
 
-def encode_shard(shard: Shard, model: str, engine: Engine, relaxed: bool, threads: int | None) -> int:
+def encode_shard(shard: Shard, export: Export, relaxed: bool) -> int:
     """Hash a shard and write its Parquet file, under a temporary name first.
 
     Args:
         shard: the task.
-        model: export.
-        engine: that runs it.
+        export: what hashes.
         relaxed: keep relaxed codes, too.
-        threads: of the processor, for the engine.
 
     Returns:
         How many rows were written.
@@ -71,11 +78,11 @@ def encode_shard(shard: Shard, model: str, engine: Engine, relaxed: bool, thread
     import pyarrow
     from pyarrow import parquet
 
-    encoder = open_encoder(Path(model), engine, threads)
+    encoder = open_encoder(Path(export.model), export.engine, export.checksum, export.threads)
     schema = schema_of(encoder, relaxed)
     foreign: collections.Counter[str] = collections.Counter()
     images = images_of(shard.kind, shard.root, list(shard.names), foreign)
-    pictures = in_order(_picture, ((image, encoder.image_shape) for image in images))
+    pictures = in_order(_picture, ((image, encoder.image_shape) for image in images), AT_A_TIME)
     count = 0
     with atomic_path(shard.target) as temporary, parquet.ParquetWriter(temporary, schema) as writer:
         for batch in _batches(pictures, AT_A_TIME):

@@ -21,15 +21,24 @@ class Source:
 
     Attributes:
         kind: "files": each name is an image; "tar" and "parquet": each is a file that holds many.
-        root: folder or URL that names are relative to; "" where they stand for themselves.
+        root: folder or URL that names are relative to; "" for the working directory.
         names: sorted, or in the order of a table; each once.
         foreign: suffix -> how many files are not read.
+
+    Raises:
+        InputError: a name is no text.
     """
 
     kind: Kind
     root: str
     names: tuple[str, ...]
     foreign: dict[str, int] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse names that no file of codes can hold."""
+        for name in self.names:
+            if not name.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in name):
+                raise InputError(f"the name {name!a} is no UTF-8; rename the file")
 
 
 def find_source(source: str) -> Source:
@@ -42,36 +51,50 @@ def find_source(source: str) -> Source:
         InputError: nothing there, or nothing that is read.
     """
     suffix = PurePosixPath(source).suffix.lower()
+    folder, _, name = source.rpartition("/")
+    folder = folder or ("/" if source.startswith("/") else "")
     if suffix == ".tar":
-        return _containers("tar", [source])
+        _must_exist(source)
+        return Source("tar", folder, (name,))
     if suffix == ".csv":
-        return _table(source, _csv_paths(source))
+        return _table(source, folder, _csv_paths(source))
     if suffix == ".parquet":
         names, paths = _parquet_columns(source)
-        return _containers("parquet", [source]) if "image" in names else _table(source, paths)
+        return Source("parquet", folder, (name,)) if "image" in names else _table(source, folder, paths)
     return _folder(source)
 
 
+def _must_exist(source: str) -> None:
+    import fsspec
+
+    try:
+        system, path = fsspec.core.url_to_fs(source)
+        there = system.isfile(path)
+    except (ImportError, ValueError, OSError) as error:
+        raise InputError(f"cannot open {source} ({error})") from error
+    if not there:
+        raise InputError(f"{source} is not there; give {FORMS}")
+
+
 def _folder(source: str) -> Source:
-    if "://" not in source:
-        folder = Path(source)
-        if not folder.is_dir():
-            raise InputError(f"{source} is not there; give {FORMS}")
-        images, foreign = find_images(folder)
-        others = {suffix: len(names) for suffix, names in foreign.items()}
-        inside = {kind: sorted(map(str, folder.glob(f"*.{kind}"))) for kind in ("tar", "parquet")}
+    """Images, or else the containers of one kind; all other files are counted."""
+    if "://" in source:
+        images, foreign = _remote_folder(source)
+    elif Path(source).is_dir():
+        images, foreign = find_images(Path(source))
     else:
-        images, others, inside = _remote_folder(source)
-    for kind in ("tar", "parquet"):
-        if inside[kind] and not images:
-            return _containers(kind, inside[kind])
-    if not images:
+        raise InputError(f"{source} is not there; give {FORMS}")
+    kind, names = "files", list(images)
+    for container in ("tar", "parquet"):
+        if not names and (inside := foreign.pop(f".{container}", [])):
+            kind, names = container, inside
+    if not names:
         raise InputError(f"{source} holds no images ({', '.join(SUFFIXES)}) and no .tar or .parquet files")
-    return Source("files", source.rstrip("/"), tuple(images), others)
+    return Source(kind, source.rstrip("/") or "/", tuple(names), {name: len(files) for name, files in foreign.items()})
 
 
-def _remote_folder(source: str) -> tuple[list[str], dict[str, int], dict[str, list[str]]]:
-    """Return names of images, how many others there are by suffix, and URLs of containers."""
+def _remote_folder(source: str) -> tuple[list[str], dict[str, list[str]]]:
+    """As `find_images`, of a URL."""
     import fsspec
 
     try:
@@ -79,31 +102,23 @@ def _remote_folder(source: str) -> tuple[list[str], dict[str, int], dict[str, li
         paths = sorted(system.find(root))
     except (ImportError, ValueError, OSError) as error:
         raise InputError(f"cannot list {source} ({error}); give {FORMS}") from error
-    images, others, inside = [], {}, {"tar": [], "parquet": []}
+    images: list[str] = []
+    foreign: dict[str, list[str]] = {}
     for path in paths:
-        suffix = PurePosixPath(path).suffix.lower()
-        if suffix in SUFFIXES:
-            images.append(path[len(root) :].lstrip("/"))
-        elif suffix[1:] in inside:
-            inside[suffix[1:]].append(system.unstrip_protocol(path))
-        else:
-            others[suffix or "no suffix"] = others.get(suffix or "no suffix", 0) + 1
-    return images, others, inside
+        name, suffix = path[len(root) :].lstrip("/"), PurePosixPath(path).suffix.lower()
+        (images if suffix in SUFFIXES else foreign.setdefault(suffix or "no suffix", [])).append(name)
+    return images, foreign
 
 
-def _containers(kind: Kind, paths: list[str]) -> Source:
-    """Containers are named without their folder, so that this may move."""
-    folder, _, _ = paths[0].rpartition("/")
-    return Source(kind, folder, tuple(path.rpartition("/")[2] for path in paths))
-
-
-def _table(source: str, paths: Iterable[Any] | None) -> Source:
+def _table(source: str, folder: str, paths: Iterable[Any] | None) -> Source:
     if paths is None:
         raise InputError(f"{source} has neither a column path nor a column image; give {FORMS}")
-    names = tuple(dict.fromkeys(str(path) for path in paths if path))
+    listed = list(paths)
+    names = tuple(dict.fromkeys(str(path) for path in listed if path))
     if not names:
         raise InputError(f"{source} names no image in its column path")
-    return Source("files", source.rpartition("/")[0] or ".", names)
+    empty = sum(not path for path in listed)
+    return Source("files", folder, names, {"rows without a path": empty} if empty else {})
 
 
 def _csv_paths(source: str) -> list[Any] | None:

@@ -48,6 +48,7 @@ def _bar(files: Iterable[str]) -> Iterable[str]:
 
 def command(arguments: Sequence[str]) -> None:
     """Run the subcommand."""
+    terminal.refuse_passwords(arguments)
     if not arguments or arguments[0] not in ("load", *HELP):
         raise InputError(f"dshgan db has one action, load; got {arguments[0] if arguments else 'none'}")
     terminal.parse(load, arguments[arguments[0] == "load" :], "db load")

@@ -43,7 +43,9 @@ def encode_all(
     if scheduler is not None and workers is not None:
         raise InputError("--workers start here, those of --scheduler elsewhere; give one of the two")
     with _bar() as progress:
-        done = bulk.encode_all(source, model, output, scheduler or workers, engine, relaxed, progress)
+        done = bulk.encode_all(
+            source, model, output, workers if scheduler is None else scheduler, engine, relaxed, progress
+        )
     console, counts = terminal.output(), done.manifest
     console.print(
         f"{output}: {counts['images']:,} images in {len(counts['files']):,} files, codes of {counts['num_bits']} bits "

@@ -252,4 +252,5 @@ def _draw(index: ImageIndex, answers: Sequence[Answer], picture: Path | None, qu
 
 def command(arguments: Sequence[str]) -> None:
     """Run the subcommand."""
+    terminal.refuse_passwords(arguments)
     terminal.parse(Search, arguments).run()

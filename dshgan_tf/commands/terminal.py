@@ -8,6 +8,7 @@ from __future__ import annotations
 import faulthandler
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -96,6 +97,16 @@ def run(name: str, command: Callable[[Sequence[str]], Any], arguments: Sequence[
     except KeyboardInterrupt:
         say(f"dshgan {name}: interrupted; the same command goes on", "yellow")
         return INTERRUPTED
+
+
+def refuse_passwords(arguments: Sequence[str]) -> None:
+    """Refuse addresses of databases with a password in them; lists of processes and lines of errors would show it.
+
+    Raises:
+        InputError: there is one.
+    """
+    if any(re.search(r"://[^/@]*:[^/]+@|password\s*=", argument) for argument in arguments):
+        raise InputError("a password on the command line is seen by others; give it in PGPASSWORD or ~/.pgpass")
 
 
 def parse(function: Callable[..., Any], arguments: Sequence[str], name: str | None = None) -> Any:

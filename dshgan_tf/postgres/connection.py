@@ -22,6 +22,7 @@ def connected(url: str) -> Iterator[Any]:
 
     Raises:
         InputError: psycopg is missing, the URL is none, or the server does not answer or refuses.
+        InputError: the user of the database lacks a right.
         ConnectionError: the server was lost; what was in a transaction is as before.
     """
     try:
@@ -29,12 +30,14 @@ def connected(url: str) -> Iterator[Any]:
     except ImportError as error:
         raise InputError(f"this needs psycopg ({error}): pip install dshgan-tf[db]") from error
     try:
-        psycopg.conninfo.conninfo_to_dict(url)
+        host = psycopg.conninfo.conninfo_to_dict(url).get("host", "")
     except psycopg.ProgrammingError:
-        # libpq's own message repeats what it was given, with the password in it.
+        host = None
+    # Messages of libpq repeat what it was given, with the password in it; of one with an @ half would be the host.
+    if host is None or "@" in str(host):
         raise InputError("this is no address of a database; give postgresql://user@host:5432/database") from None
     try:
-        opened = psycopg.connect(url, autocommit=True)
+        opened = psycopg.connect(url, autocommit=True, client_encoding="utf8")
     except psycopg.OperationalError as error:
         raise InputError(f"the database lets nobody in: {_first_line(error)}") from None
     try:
@@ -42,13 +45,15 @@ def connected(url: str) -> Iterator[Any]:
             yield connection
     except psycopg.OperationalError as error:
         raise ConnectionError(f"the database was lost ({_first_line(error)}); the same command goes on") from None
+    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedTable) as error:
+        raise InputError(f"the database refuses: {_first_line(error)}") from None
 
 
 def need_pgvector(connection: Any) -> None:
     """Make sure that the database has pgvector.
 
     Raises:
-        InputError: it cannot have it.
+        InputError: it cannot have it, or has one without Hamming distances.
     """
     import psycopg
 
@@ -59,6 +64,24 @@ def need_pgvector(connection: Any) -> None:
     except psycopg.errors.InsufficientPrivilege as error:
         raise InputError(
             f"pgvector is not switched on ({_first_line(error)}); let an administrator run CREATE EXTENSION vector"
+        ) from None
+    check_pgvector(connection)
+
+
+def check_pgvector(connection: Any) -> None:
+    """Make sure that the database computes Hamming distances of bits.
+
+    Raises:
+        InputError: it does not.
+    """
+    import psycopg
+
+    try:
+        connection.execute("SELECT B'1' <~> B'0'")
+    except psycopg.errors.UndefinedFunction:
+        raise InputError(
+            "the database has no pgvector, or one before 0.7, or in a schema outside search_path; "
+            "let an administrator run CREATE EXTENSION vector"
         ) from None
 
 

@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dshgan_tf.bulk_encoding.manifest import MANIFEST
+from dshgan_tf.bulk_encoding.shard import MOST_ROWS
 from dshgan_tf.errors import InputError
+from dshgan_tf.files import checksum
 from dshgan_tf.postgres.postgres_index import PostgresIndex, Row, as_text
 
 
@@ -45,36 +47,47 @@ def load_codes(
         The index, and what was done.
 
     Raises:
-        InputError: no such folder, or a table of another model.
+        InputError: no such folder, a damaged one, or a table of another one.
     """
     manifest = _manifest(folder)
     index = PostgresIndex(connection, table, manifest["num_bits"])
-    known = index._execute("SELECT file, sha256, model_sha256 FROM {loaded}").fetchall()
-    if others := {model for _, _, model in known} - {manifest["model_sha256"]}:
-        raise InputError(f"table {table!r} holds codes of the model {min(others)[:12]}; give another --table")
-    there = {(file, checksum) for file, checksum, _ in known}
+    known = index._execute("SELECT file, sha256, output FROM {loaded}").fetchall()
+    if {output for _, _, output in known} - {manifest["output"]}:
+        raise InputError(f"table {table!r} holds codes of another folder, with the same ids; give another --table")
+    there = {(file, sha256) for file, sha256, _ in known}
     wanted = [name for name, about in manifest["files"].items() if (name, about["sha256"]) not in there]
-    images = 0
     for name in watched(wanted):
-        about = manifest["files"][name]
-        with connection.transaction():
-            index.put(_rows(folder / name, manifest["num_bits"]))
-            index._execute(
-                "INSERT INTO {loaded} VALUES (%s, %s, %s) ON CONFLICT (file) DO UPDATE SET sha256 = EXCLUDED.sha256",
-                name,
-                about["sha256"],
-                manifest["model_sha256"],
-            )
-        images += about["images"] - about["broken"]
+        _load(folder / name, manifest, index)
     broken = sum(manifest["files"][name]["broken"] for name in wanted)
+    images = sum(manifest["files"][name]["images"] for name in wanted) - broken
     return index, Loaded(len(wanted), images, broken, len(manifest["files"]) - len(wanted))
+
+
+def _load(path: Path, manifest: dict[str, Any], index: PostgresIndex) -> None:
+    """Load one file in one transaction; what the table has of an older file of this name goes."""
+    sha256 = manifest["files"][path.name]["sha256"]
+    if not path.exists() or checksum(path) != sha256:
+        raise InputError(f"{path} is not what {MANIFEST} says; copy it again, or let dshgan encode-all make it again")
+    shard = list(manifest["files"]).index(path.name)
+    with index.connection.transaction():
+        index.put(_rows(path, manifest["num_bits"]), (shard * MOST_ROWS, (shard + 1) * MOST_ROWS))
+        index._execute(
+            "INSERT INTO {loaded} VALUES (%s, %s, %s) ON CONFLICT (file) DO UPDATE SET sha256 = EXCLUDED.sha256",
+            path.name,
+            sha256,
+            manifest["output"],
+        )
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
     try:
-        return json.loads((folder / MANIFEST).read_text())
+        manifest = json.loads((folder / MANIFEST).read_text())
+        missing = {"output", "num_bits", "files"} - set(manifest)
     except (OSError, ValueError) as error:
         raise InputError(f"{folder} has no {MANIFEST} ({error}); let dshgan encode-all end first") from error
+    if missing:
+        raise InputError(f"{folder / MANIFEST} is not of dshgan encode-all; give the folder that it wrote")
+    return manifest
 
 
 def _rows(path: Path, num_bits: int) -> Iterator[Row]:
@@ -82,6 +95,8 @@ def _rows(path: Path, num_bits: int) -> Iterator[Row]:
 
     for batch in parquet.ParquetFile(path).iter_batches(10_000, columns=["id", "path", "code", "width", "height"]):
         rows = [row for row in batch.to_pylist() if row["code"] is not None]
+        if not rows:
+            continue
         codes = np.frombuffer(b"".join(row["code"] for row in rows), np.uint8).reshape(len(rows), -1)
         for row, bits in zip(rows, as_text(codes, num_bits), strict=True):
             yield row["id"], row["path"].replace("\0", ""), bits, row["width"], row["height"]

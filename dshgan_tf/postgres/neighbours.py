@@ -34,7 +34,7 @@ def neighbours(
         InputError: no such table, one of codes of another length, or a file that is no image.
     """
     index = PostgresIndex(connection, table)
-    if (index.num_bits + 7) // 8 != encoder.code_width:
+    if index.num_bits != encoder.sidecar()["num_bits"]:
         raise InputError(f"table {table!r} holds codes of {index.num_bits} bits, and {encoder.model} makes others")
     codes = np.stack([encoder.encode_file(path) for path in images])
     if radius is None:
@@ -46,6 +46,6 @@ def neighbours(
     paths = index.paths(int(i) for _, some in found for i in some)
 
     def neighbour(distance: int, i: int) -> Neighbour:
-        return Neighbour(int(i), paths[int(i)] or f"image {i}", int(distance))
+        return Neighbour(int(i), paths.get(int(i)) or f"image {i}", int(distance))
 
     return [[neighbour(*pair) for pair in zip(*some, strict=True)] for some in found]

@@ -13,7 +13,7 @@ import numpy as np
 
 from dshgan_tf.codes import check_codes, unpack
 from dshgan_tf.errors import InputError
-from dshgan_tf.postgres.connection import need_pgvector
+from dshgan_tf.postgres.connection import check_pgvector, need_pgvector
 
 Index = Literal["none", "hnsw"]
 TABLES = (
@@ -21,7 +21,7 @@ TABLES = (
     "CREATE TABLE {images} (id bigint PRIMARY KEY, path text, width integer, height integer, "
     "code_id bigint NOT NULL REFERENCES {codes})",
     "CREATE INDEX ON {images} (code_id, id)",
-    "CREATE TABLE {loaded} (file text PRIMARY KEY, sha256 text NOT NULL, model_sha256 text NOT NULL)",
+    "CREATE TABLE {loaded} (file text PRIMARY KEY, sha256 text NOT NULL, output text NOT NULL)",
 )
 SEEN = 200  # codes that a graph search keeps in view, at least
 Row = tuple[int, str | None, str, int | None, int | None]  # id, path, bits, width, height
@@ -53,6 +53,7 @@ class PostgresIndex:
             self._make(num_bits)
         elif num_bits is not None and num_bits != stored:
             raise InputError(f"table {table!r} holds codes of {stored} bits, not {num_bits}; give another --table")
+        check_pgvector(connection)
         self.num_bits = stored or int(num_bits or 0)
 
     def __len__(self) -> int:
@@ -84,29 +85,43 @@ class PostgresIndex:
         with self.connection.transaction():
             self.put(rows)
 
-    def put(self, rows: Iterable[Row]) -> None:
-        """Add or replace rows, within a transaction of the caller's."""
+    def put(self, rows: Iterable[Row], instead_of: tuple[int, int] = (0, 0)) -> None:
+        """Add or replace rows, within a transaction of the caller's.
+
+        Args:
+            rows: of images.
+            instead_of: range of ids; those of the table in it that are not among the rows go.
+        """
         self._lock()
         self._execute(
-            "CREATE TEMPORARY TABLE incoming (id bigint PRIMARY KEY, path text, code bit({bits}) NOT NULL, "
+            "CREATE TEMPORARY TABLE dshgan_incoming (id bigint PRIMARY KEY, path text, code bit({bits}) NOT NULL, "
             "width integer, height integer) ON COMMIT DROP"
         )
-        with self.connection.cursor().copy("COPY incoming FROM STDIN") as copy:
+        with self.connection.cursor().copy("COPY pg_temp.dshgan_incoming FROM STDIN") as copy:
             for row in rows:
                 copy.write_row((row[0], row[1], row[2], row[3], row[4]))
+        self._execute("CREATE TEMPORARY TABLE dshgan_left (code_id bigint) ON COMMIT DROP")
         self._execute(
-            "CREATE TEMPORARY TABLE left_behind ON COMMIT DROP AS SELECT code_id FROM {images} "
-            "WHERE id IN (SELECT id FROM incoming)"
+            "INSERT INTO pg_temp.dshgan_left SELECT code_id FROM {images} "
+            "WHERE id IN (SELECT id FROM pg_temp.dshgan_incoming) OR (id >= %s AND id < %s)",
+            *instead_of,
         )
-        self._execute("INSERT INTO {codes} (code) SELECT DISTINCT code FROM incoming ON CONFLICT DO NOTHING")
+        self._execute(
+            "DELETE FROM {images} WHERE id >= %s AND id < %s AND id NOT IN (SELECT id FROM pg_temp.dshgan_incoming)",
+            *instead_of,
+        )
+        self._execute(
+            "INSERT INTO {codes} (code) SELECT DISTINCT code FROM pg_temp.dshgan_incoming ON CONFLICT DO NOTHING"
+        )
         self._execute(
             "INSERT INTO {images} (id, path, width, height, code_id) "
-            "SELECT n.id, n.path, n.width, n.height, c.code_id FROM incoming n JOIN {codes} c USING (code) "
+            "SELECT n.id, n.path, n.width, n.height, c.code_id "
+            "FROM pg_temp.dshgan_incoming n JOIN {codes} c USING (code) "
             "ON CONFLICT (id) DO UPDATE SET path = EXCLUDED.path, width = EXCLUDED.width, height = EXCLUDED.height, "
             "code_id = EXCLUDED.code_id"
         )
-        self._drop_unused("SELECT code_id FROM left_behind")
-        self._execute("DROP TABLE incoming, left_behind")
+        self._drop_unused("SELECT code_id FROM pg_temp.dshgan_left")
+        self._execute("DROP TABLE pg_temp.dshgan_incoming, pg_temp.dshgan_left")
 
     def remove(self, ids: Sequence[int] | np.ndarray) -> None:
         """Remove images; all or none.
@@ -142,6 +157,8 @@ class PostgresIndex:
         Raises:
             InputError: codes that are not of K bits, or fewer than k images.
         """
+        if k < 1:
+            raise InputError(f"k must be at least 1, got {k}")
         texts = as_text(check_codes(query_codes, self.num_bits, "query_codes"), self.num_bits)
         rows = self._in_one_state([self._nearest(text, int(k), where, values) for text in texts], max(SEEN, 2 * k))
         if (least := min(map(len, rows), default=k)) < k:
@@ -162,8 +179,10 @@ class PostgresIndex:
         Raises:
             InputError: codes that are not of K bits.
         """
+        if not 0 <= radius <= self.num_bits:
+            raise InputError(f"radius must be between 0 and num_bits={self.num_bits}, got {radius}")
         statement = (
-            "SELECT c.distance, i.id FROM (SELECT code_id, code <~> %s::bit({bits}) AS distance FROM {codes}) c "
+            "SELECT c.distance, i.id FROM (SELECT code_id, (code <~> %s::bit({bits})) + 0 AS distance FROM {codes}) c "
             "JOIN {images} i USING (code_id) WHERE c.distance <= %s ORDER BY c.distance, i.id"
         )
         texts = as_text(check_codes(query_codes, self.num_bits, "query_codes"), self.num_bits)
@@ -181,10 +200,14 @@ class PostgresIndex:
         self._execute("CREATE INDEX IF NOT EXISTS {graph} ON {codes} USING hnsw (code bit_hamming_ops)")
 
     def _nearest(self, text: str, k: int, where: str | None, values: Sequence[Any]) -> tuple[str, tuple[Any, ...]]:
-        """Statement and values of one query. A filter may leave none of the nearest codes, so it comes first."""
+        """Statement and values of one query. A filter may leave none of the nearest codes, so it comes first.
+
+        A distance + 0 is what no graph index serves, so it is exact.
+        """
         if where is not None:
             statement = (
-                "SELECT c.code <~> %s::bit({bits}) AS distance, i.id FROM {images} i JOIN {codes} c USING (code_id) "
+                "SELECT (c.code <~> %s::bit({bits})) + 0 AS distance, i.id "
+                "FROM {images} i JOIN {codes} c USING (code_id) "
                 f"WHERE ({where.replace('{', '{{').replace('}', '}}')}) ORDER BY distance, i.id LIMIT %s"
             )
             return statement, (text, *values, k)
@@ -200,6 +223,7 @@ class PostgresIndex:
         with self.connection.transaction():
             self.connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             self.connection.execute("SELECT set_config('hnsw.ef_search', %s, true)", (str(min(seen, 1000)),))
+            self.connection.execute("SELECT set_config('hnsw.iterative_scan', 'strict_order', true)")
             return [self._run(statement, values).fetchall() for statement, values in statements]
 
     def _execute(self, statement: str, *values: Any) -> Any:

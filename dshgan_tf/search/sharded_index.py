@@ -14,7 +14,7 @@ from dshgan_tf.codes import check_codes
 from dshgan_tf.errors import InputError
 from dshgan_tf.search.hamming_index import HammingIndex
 
-OPEN = 64  # files that a process keeps mapped
+OPEN = 4096  # files that a process keeps mapped; Linux lets it map 65,530
 
 
 class Found(NamedTuple):
