@@ -250,10 +250,84 @@ def test_damaged_containers_lose_no_row_without_a_line(model, images, tmp_path):
         (broken,) = [row for row in found if row["error"]]
         assert broken["path"] == "a-0.tar" and "what follows in it is lost" in broken["error"]
         assert [row["path"] for row in found if row is not broken] == names[:20] + names[40:]
-    (tmp_path / "bad").mkdir()
-    (tmp_path / "bad" / "x.parquet").write_bytes(b"PAR1")
-    assert main(command(tmp_path / "bad", model, tmp_path / "none")) == 0
-    assert "is no Parquet file" in rows(tmp_path / "none")[0]["error"]
+
+
+def test_a_bad_header_and_a_second_archive_are_told(model, images, tmp_path):
+    """`tarfile` stops at both without an error."""
+    source, names = as_tars(tmp_path / "source", images)
+    first, second = ((source / f"a-{i}.tar").read_bytes() for i in range(2))
+    member = first.index(b"00020.png")
+    (source / "a-0.tar").write_bytes(first[:member] + b"\xff" + first[member + 1 :])
+    (source / "a-1.tar").write_bytes(second + second)
+    assert main(command(source, model, tmp_path / "codes")) == 0
+    found = rows(tmp_path / "codes")
+    assert [row["path"] for row in found if row["error"]] == ["a-0.tar", "a-1.tar"]
+    assert [row["path"] for row in found if not row["error"]] == names[:20] + names[40:]
+
+
+def test_one_bad_item_is_one_row(model, images, tmp_path):
+    folder = tmp_path / "parquet"
+    folder.mkdir()
+    parquet.write_table(
+        pyarrow.table({"image": [png(image) for image in images], "path": list(range(60))}), folder / "a.parquet"
+    )
+    whole = (folder / "a.parquet").read_bytes()
+    (folder / "b.parquet").write_bytes(b"PAR1")
+    (folder / "c.parquet").write_bytes(whole[:200] + bytes(200) + whole[400:])  # a page, not the footer
+    parquet.write_table(pyarrow.table({"other": [1]}), folder / "d.parquet")
+    assert main(command(folder, model, tmp_path / "codes")) == 0
+    found = rows(tmp_path / "codes")
+    assert [row["path"] for row in found[:60]] == [str(i) for i in range(60)]
+    broken = {row["path"]: row["error"] for row in found if row["error"]}
+    assert all("is no whole Parquet file" in broken[name] for name in ("b.parquet", "d.parquet"))
+    assert any(name in broken for name in ("c.parquet", "0", "1"))
+    write_folder(tmp_path / "photos", images[:2])
+    names = ["0/00000.png", "0/00001.png/x.png", "nope://x.png", "0/none.png", "a" * 300 + ".png"]
+    csv.write_csv(pyarrow.table({"path": [*names, ""]}), tmp_path / "photos" / "list.csv")
+    assert main(command(tmp_path / "photos" / "list.csv", model, tmp_path / "listed")) == 0
+    found = rows(tmp_path / "listed")
+    assert [row["path"] for row in found] == names and [row["error"] is None for row in found] == [True] + 4 * [False]
+    assert json.loads((tmp_path / "listed" / "manifest.json").read_text())["not_read"] == {"rows without a path": 1}
+
+
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_containers_in_subfolders_keep_their_names(scheme, model, images, expected, tmp_path, capsys):
+    for name, first in (("a", 0), ("b", 30)):
+        (tmp_path / "source" / name).mkdir(parents=True)
+        write_tar(tmp_path / "source" / name / "s.tar", images[first : first + 30], first)
+    (tmp_path / "source" / "notes.txt").write_text("mine")
+    (tmp_path / "source" / "t.parquet").write_bytes(b"")
+    assert main(command(f"{scheme}{tmp_path / 'source'}", model, tmp_path / "codes")) == 0
+    found = rows(tmp_path / "codes")
+    assert [row["path"] for row in found] == [f"{'ab'[i // 30]}/s.tar/{i:05d}.png" for i in range(60)]
+    np.testing.assert_array_equal(codes_of(found), expected)
+    printed = capsys.readouterr().out
+    assert "1 .parquet" in printed and "1 .txt" in printed and "60 .cls" in printed
+
+
+def test_one_driver_at_a_time(model, images, tmp_path, capsys):
+    source, output = write_folder(tmp_path / "photos", images[:2]), tmp_path / "codes"
+    with driver._alone(output):
+        assert "another call writes to" in refused(capsys, command(source, model, output))
+    assert main(command(source, model, output)) == 0
+
+
+def test_a_file_of_other_rows_is_found(model, images, tmp_path, capsys, shards_of_20):
+    source, output = write_folder(tmp_path / "photos", images[:41]), tmp_path / "codes"
+    assert main(command(source, model, output)) == 0
+    (output / "codes-000002.parquet").write_bytes((output / "codes-000001.parquet").read_bytes())
+    capsys.readouterr()
+    assert "has 20 rows, not 1; delete it" in refused(capsys, command(source, model, output))
+
+
+def test_a_worker_opens_anew_what_was_exported_anew(kit, model, tmp_path):
+    copy = tmp_path / "encoder.tflite"
+    copy.write_bytes(model.read_bytes())
+    copy.with_suffix(".json").write_bytes(model.with_suffix(".json").read_bytes())
+    before = open_encoder(copy, "litert", identity(copy))
+    assert open_encoder(copy, "litert", identity(copy)) is before
+    with pytest.raises(ValueError, match="on a worker"):
+        open_encoder(copy, "litert", identity(kit / "served" / "1"))
 
 
 @pytest.mark.parametrize("engine", ["tensorflow", "openvino"])
@@ -314,6 +388,8 @@ def test_what_cannot_be_used_is_one_line(kit, model, images, tmp_path, capsys, m
     given = [*command(source, model, output)[:-2], "--scheduler", "tcp://127.0.0.1:1"]
     monkeypatch.setattr(driver, "PATIENCE", 1)
     assert "no scheduler answers at tcp://127.0.0.1:1" in refused(capsys, given)
+    assert "workers must be at least 1, got 0" in refused(capsys, [*command(source, model, output)[:-1], "0"])
+    assert "typo.tar is not there" in refused(capsys, command(tmp_path / "typo.tar", model, output))
     assert "give one of the two" in refused(capsys, [*given, "--workers", "1"])
     assert "holds no plan.parquet" in refused(capsys, command(source, model, source))
     assert main(command(source, model, output)) == 0

@@ -77,9 +77,7 @@ def open_encoder(model: Path, engine: Engine, checksum: str, threads: int | None
         InputError: it cannot be opened, or has another checksum.
     """
     if (found := identity(model)) != checksum:
-        raise InputError(
-            f"{model} has the checksum {found[:12]} here, not {checksum[:12]}; let it be the same everywhere"
-        )
+        raise InputError(f"{model} has the checksum {found[:12]} on a worker, not {checksum[:12]}; copy it there again")
     return {"litert": _litert, "tensorflow": _tensorflow, "openvino": _openvino}[engine](model, threads)
 
 
