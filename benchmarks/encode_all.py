@@ -1,8 +1,10 @@
 """Images a second of `dshgan encode-all` with one and two workers beside a plain loop over the same export.
 
-    python benchmarks/encode_all.py PICTURES --model encoder_float32.tflite [--model served/1 --engine openvino]
+    python benchmarks/encode_all.py PICTURES --model encoder_float32.tflite
+    python benchmarks/encode_all.py PICTURES --model served/1 --engine openvino
 
-The three take turns. A rate counts from the end of the first shard; start-up is the time until then, less one shard's.
+PICTURES are several thousand, so that there are several shards. The three take turns. A rate counts from the end of the
+first shard; start-up is the time until then, less one shard's.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dshgan_tf.bulk_encoding.encode_all import encode_all
-from dshgan_tf.bulk_encoding.encoders import AT_A_TIME, engine_for, open_encoder
+from dshgan_tf.bulk_encoding.encoders import AT_A_TIME, engine_for, identity, open_encoder
 from dshgan_tf.images.find_images import find_images
 from dshgan_tf.images.picture_files import read_image
 from dshgan_tf.images.preprocessing import to_uint8
@@ -28,7 +30,8 @@ Measured = tuple[float, float]  # images a second, seconds of start-up
 def plain_loop(pictures: Path, model: Path, engine: str) -> Measured:
     """Read and hash one batch after the other."""
     start = time.perf_counter()
-    encoder = open_encoder(model, engine)
+    open_encoder.cache_clear()
+    encoder = open_encoder(model, engine, identity(model))
     encoder.run(np.zeros((AT_A_TIME, *encoder.image_shape), np.uint8))
     ready = time.perf_counter()
     paths = list(find_images(pictures)[0].values())
@@ -40,6 +43,7 @@ def plain_loop(pictures: Path, model: Path, engine: str) -> Measured:
 
 def by_workers(pictures: Path, model: Path, engine: str, workers: int) -> Measured:
     """Let `encode_all` do it."""
+    open_encoder.cache_clear()
     steps: list[tuple[float, int]] = []
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
