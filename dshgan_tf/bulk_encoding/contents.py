@@ -7,7 +7,7 @@ import contextlib
 import errno
 import tarfile
 from collections.abc import Iterator
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dshgan_tf.bulk_encoding.sources import Kind
@@ -55,9 +55,11 @@ def read_bytes(place: str) -> bytes:
         InputError: it is not there, may not be read, or cannot be a file. Other errors are passed on: they may be gone
             the next time.
     """
-    import fsspec
-
     try:
+        if "://" not in place:
+            return Path(place).read_bytes()
+        import fsspec
+
         with fsspec.open(place, "rb") as file:
             return file.read()
     except (*GONE, ValueError) as error:  # a ValueError: no such protocol, or no name at all

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dshgan_tf.bulk_encoding.contents import Image, images_of, read_bytes
+from dshgan_tf.bulk_encoding.contents import Image, images_of, place_of, read_bytes
 from dshgan_tf.bulk_encoding.encoders import AT_A_TIME, Encoder, Engine, open_encoder
 from dshgan_tf.bulk_encoding.sources import Kind
 from dshgan_tf.errors import InputError
@@ -82,7 +82,10 @@ def encode_shard(shard: Shard, export: Export, relaxed: bool) -> int:
     schema = schema_of(encoder, relaxed)
     foreign: collections.Counter[str] = collections.Counter()
     images = images_of(shard.kind, shard.root, list(shard.names), foreign)
-    pictures = in_order(_picture, ((image, encoder.image_shape) for image in images), AT_A_TIME)
+    pairs = ((image, encoder.image_shape) for image in images)
+    # A worker has one core, and threads cost more than they bring, but where a place is slow to answer.
+    far = any("://" in place_of(shard.root, name) for name in shard.names)
+    pictures = in_order(_picture, pairs, AT_A_TIME) if far else itertools.starmap(_picture, pairs)
     count = 0
     with atomic_path(shard.target) as temporary, parquet.ParquetWriter(temporary, schema) as writer:
         for batch in _batches(pictures, AT_A_TIME):
