@@ -130,8 +130,8 @@ def _elsewhere(address: str) -> Iterator[tuple[Any, None]]:
 
 
 @contextlib.contextmanager
-def _here(workers: int | None, tasks: int) -> Iterator[tuple[Any, int]]:
-    """Yield a client of workers that start here, and the threads that an engine may take in each."""
+def _here(workers: int | None, tasks: int) -> Iterator[tuple[Any, int | None]]:
+    """Yield a client of workers that start here, and the threads that an engine may take in each; None: its choice."""
     distributed = _distributed()
     cores = len(os.sched_getaffinity(0))
     count = min(workers or cores, tasks)
@@ -147,7 +147,7 @@ def _here(workers: int | None, tasks: int) -> Iterator[tuple[Any, int]]:
         ) as cluster,
         distributed.Client(cluster) as client,
     ):
-        yield client, max(1, cores // count)
+        yield client, None if count == 1 else max(1, cores // count)
 
 
 def _distributed() -> Any:
