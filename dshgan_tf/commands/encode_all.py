@@ -73,9 +73,9 @@ def _bar() -> Iterator[Callable[[int, int], None]]:
         TextColumn("{task.completed} of {task.total} shards"),
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
+        TimeElapsedColumn(),
     )
-    clock = TimeElapsedColumn()
-    with Progress(*columns, clock, console=Console(stderr=True), disable=not terminal.is_watched()) as bar:
+    with Progress(*columns, console=Console(stderr=True), disable=not terminal.is_watched()) as bar:
         task, images = bar.add_task("", total=None, rate=""), 0
 
         def step(count: int, left: int) -> None:

@@ -31,11 +31,13 @@ def neighbours(
         Neighbours of each file, nearest first.
 
     Raises:
-        InputError: no such table, one of codes of another length, or a file that is no image.
+        InputError: no such table, an empty one, one of codes of another length, or a file that is no image.
     """
     index = PostgresIndex(connection, table)
     if index.num_bits != encoder.sidecar()["num_bits"]:
         raise InputError(f"table {table!r} holds codes of {index.num_bits} bits, and {encoder.model} makes others")
+    if not len(index):
+        raise InputError(f"table {table!r} holds no images; load some into it")
     codes = np.stack([encoder.encode_file(path) for path in images])
     if radius is None:
         distances, ids = index.search(codes, min(k or 10, len(index)))

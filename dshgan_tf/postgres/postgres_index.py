@@ -99,7 +99,7 @@ class PostgresIndex:
         )
         with self.connection.cursor().copy("COPY pg_temp.dshgan_incoming FROM STDIN") as copy:
             for row in rows:
-                copy.write_row((row[0], row[1], row[2], row[3], row[4]))
+                copy.write_row(row)
         self._execute("CREATE TEMPORARY TABLE dshgan_left (code_id bigint) ON COMMIT DROP")
         self._execute(
             "INSERT INTO pg_temp.dshgan_left SELECT code_id FROM {images} "
