@@ -369,6 +369,44 @@ def test_a_scheduler_elsewhere(model, images, expected, tmp_path):
     np.testing.assert_array_equal(codes_of(rows(tmp_path / "codes")), expected)
 
 
+def test_codes_are_searched_where_they_lie(model, images, tmp_path, capsys):
+    """`dshgan search --codes`: names, distances, ids and ties of a plain index; built again where codes were added."""
+    source, output = write_folder(tmp_path / "photos", images[:40]), tmp_path / "codes"
+    (source / "0" / "broken.png").write_bytes(b"no image")
+    assert main(command(source, model, output)) == 0
+    names = sorted(f"0/{path.name}" for path in (source / "0").iterdir())
+
+    def search(*flags):
+        capsys.readouterr()
+        query = source / names[3]
+        assert main(["search", str(model), str(query), "--codes", str(output), "--json", *flags]) == 0
+        return [(row["distance"], row["name"]) for row in json.loads(capsys.readouterr().out)[0]["neighbours"]]
+
+    def expected(k):
+        known = {row["path"]: row for row in rows(output) if row["code"] is not None}
+        codes = codes_of(list(known.values()))
+        index = dsh.HammingIndex(12)
+        index.add(codes, np.array([row["id"] for row in known.values()]))
+        distances, ids = index.search(codes[list(known).index(names[3])][None], k)
+        by_id = {row["id"]: path for path, row in known.items()}
+        return [(distance, by_id[i]) for distance, i in zip(distances[0], ids[0], strict=True)]
+
+    assert search("--k", "40") == expected(40)
+    assert search("--radius", "0") == [found for found in expected(40) if found[0] == 0]
+    (first,) = output.glob("index-*")
+    again = first.stat().st_mtime_ns
+    assert len(search()) == 10 and first.stat().st_mtime_ns == again  # built once
+    write_folder(source, images)
+    assert main(command(source, model, output)) == 0
+    assert search("--k", "60") == expected(60)
+    assert [path for path in output.glob("index-*") if path != first] and not first.exists()
+    given = ["search", str(model), str(source / names[3]), "--codes", str(output)]
+    assert "give one of them" in refused(capsys, [*given, "--db", "postgresql://x/y", "--table", "t"])
+    assert "codes alone know no --labels" in refused(capsys, [*given[:2], "--labels", "1", *given[3:]])
+    (output / "codes-000000.parquet").write_bytes(b"torn")
+    assert "codes-000000.parquet is not what manifest.json says" in refused(capsys, given)
+
+
 def refused(capsys, arguments):
     assert main(arguments) == 2
     (line,) = capsys.readouterr().err.strip().split("\n")

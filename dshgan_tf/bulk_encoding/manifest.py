@@ -49,3 +49,31 @@ def _broken(about: Any) -> int:
     groups = [about.row_group(number) for number in range(about.num_row_groups)]
     column = about.schema.names.index("error")
     return sum(group.num_rows - group.column(column).statistics.null_count for group in groups)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Read the manifest of an output.
+
+    Raises:
+        InputError: there is none, or none of `dshgan encode-all`.
+    """
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        missing = {"output", "num_bits", "files"} - set(manifest)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder} has no {MANIFEST} ({error}); let dshgan encode-all end first") from error
+    if missing:
+        raise InputError(f"{folder / MANIFEST} is not of dshgan encode-all; give the folder that it wrote")
+    return manifest
+
+
+def checked_file(folder: Path, manifest: dict[str, Any], name: str) -> Path:
+    """Return the path of a file of codes.
+
+    Raises:
+        InputError: it is not what the manifest says.
+    """
+    path = folder / name
+    if not path.exists() or checksum(path) != manifest["files"][name]["sha256"]:
+        raise InputError(f"{path} is not what {MANIFEST} says; copy it again, or let dshgan encode-all make it again")
+    return path

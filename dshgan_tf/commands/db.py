@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -27,7 +27,7 @@ def load(codes: Positional[Path], url: Positional[str], *, table: str, index: Li
     from dshgan_tf.postgres.load_codes import load_codes
 
     with connected(url) as connection:
-        target, loaded = load_codes(codes, connection, table, _bar)
+        target, loaded = load_codes(codes, connection, table, terminal.bar("loading"))
         if index == "hnsw":
             target.build_graph()
         line = (
@@ -37,13 +37,6 @@ def load(codes: Positional[Path], url: Positional[str], *, table: str, index: Li
     terminal.output().print(terminal.printable(line), markup=False, soft_wrap=True)
     if loaded.broken:
         terminal.output().print(f"{loaded.broken:,} images have no code and are left out", markup=False)
-
-
-def _bar(files: Iterable[str]) -> Iterable[str]:
-    from rich.console import Console
-    from rich.progress import track
-
-    return track(files, "loading", console=Console(stderr=True), disable=not terminal.is_watched())
 
 
 def command(arguments: Sequence[str]) -> None:

@@ -48,7 +48,7 @@ class Search:
     """Find the images of an index that are nearest to image files, or to what the generator draws for labels.
 
     Args:
-        index: Folder of the index; with --db an encoder_*.tflite file.
+        index: Folder of the index; with --codes and --db an encoder_*.tflite file.
         images: Image files to search with.
         labels: Labels to search with instead: a class, or several labels of one image, as in "sky|clouds".
         k: How many to find; 10 by default, all of them within a radius.
@@ -56,6 +56,7 @@ class Search:
         precision: Find what lies within the radius at which this share of the found images is expected to be right.
         picture: PNG file to write, queries on the left, what they found beside them.
         json: Print JSON for programs.
+        codes: Folder of `dshgan encode-all` to search in.
         db: Address of a PostgreSQL database to search in, as postgresql://user@host/database.
         table: Its table, as `dshgan db load` made it.
     """
@@ -69,6 +70,7 @@ class Search:
     precision: float | None = None
     picture: Path | None = None
     json: bool = False
+    codes: Path | None = None
     db: str | None = None
     table: str | None = None
 
@@ -79,8 +81,8 @@ class Search:
             InputError: flags that contradict each other, or that the index cannot serve.
         """
         self._check()
-        if self.db is not None:
-            self._run_in_database()
+        if self.db is not None or self.codes is not None:
+            self._run_over_codes()
             return
         index = ImageIndex(self.index)
         expected = None if self.labels else _expectation(index, self.radius, self.precision)
@@ -97,25 +99,41 @@ class Search:
         if self.picture is not None or not self.json:
             _draw(index, answers, self.picture, self.json)
 
-    def _run_in_database(self) -> None:
-        from dshgan_tf.postgres.connection import connected
-        from dshgan_tf.postgres.neighbours import neighbours
-        from dshgan_tf.search.litert_encoder import LiteRTEncoder
-
-        encoder = LiteRTEncoder(self.index)
-        with connected(self.db) as connection:
-            found = neighbours(connection, self.table, encoder, self.images, self.k, self.radius)
+    def _run_over_codes(self) -> None:
+        found = self._in_database() if self.codes is None else self._in_files(self.codes)
         answers = [Answer(str(path), near) for path, near in zip(self.images, found, strict=True)]
         if self.json:
             print_json(answers, self.radius, None)
         else:
             _print_tables(answers, self.radius, None)
 
+    def _in_database(self) -> list[list[Neighbour]]:
+        from dshgan_tf.postgres.connection import connected
+        from dshgan_tf.postgres.postgres_index import PostgresIndex
+        from dshgan_tf.search.litert_encoder import LiteRTEncoder
+        from dshgan_tf.search.neighbours import neighbours
+
+        encoder = LiteRTEncoder(self.index)
+        with connected(self.db) as connection:
+            index = PostgresIndex(connection, self.table)
+            return neighbours(index, index.paths, encoder, self.images, self.k, self.radius)
+
+    def _in_files(self, folder: Path) -> list[list[Neighbour]]:
+        from dshgan_tf.bulk_encoding.code_files import index_of, names_of
+        from dshgan_tf.search.litert_encoder import LiteRTEncoder
+        from dshgan_tf.search.neighbours import neighbours
+
+        encoder = LiteRTEncoder(self.index)
+        index = index_of(folder, terminal.bar("indexing the codes"))
+        return neighbours(index, lambda ids: names_of(folder, ids), encoder, self.images, self.k, self.radius)
+
     def _check(self) -> None:
         if (self.db is None) != (self.table is None):
             raise InputError("--db and --table go together")
-        if self.db is not None and (self.labels or self.precision is not None or self.picture is not None):
-            raise InputError("a database knows no --labels, --precision and --picture; leave them out")
+        if self.db is not None and self.codes is not None:
+            raise InputError("--codes and --db both say where the codes are; give one of them")
+        if (self.db or self.codes) and (self.labels or self.precision is not None or self.picture is not None):
+            raise InputError("codes alone know no --labels, --precision and --picture; leave them out")
         if bool(self.images) == bool(self.labels):
             raise InputError("give image files or --labels, not both")
         if self.k is not None and self.k < 1:

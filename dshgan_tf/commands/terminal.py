@@ -11,7 +11,7 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -71,6 +71,17 @@ def printable(name: str) -> str:
 def is_watched() -> bool:
     """Return whether progress is seen by a person, who wants a moving bar, and not by a file."""
     return sys.stderr.isatty()
+
+
+def bar(doing: str) -> Callable[[Iterable[Any]], Iterable[Any]]:
+    """Return what wraps things to show how many of them are done, where a person sees it."""
+
+    def watched(things: Iterable[Any]) -> Iterable[Any]:
+        from rich.progress import track
+
+        return track(things, doing, console=Console(stderr=True), disable=not is_watched())
+
+    return watched
 
 
 def run(name: str, command: Callable[[Sequence[str]], Any], arguments: Sequence[str]) -> int:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from dshgan_tf.bulk_encoding.manifest import MANIFEST
+from dshgan_tf.bulk_encoding.manifest import checked_file, read_manifest
 from dshgan_tf.bulk_encoding.shard import MOST_ROWS
 from dshgan_tf.errors import InputError
-from dshgan_tf.files import checksum
 from dshgan_tf.postgres.postgres_index import PostgresIndex, Row, as_text
 
 
@@ -49,7 +47,7 @@ def load_codes(
     Raises:
         InputError: no such folder, a damaged one, or a table of another one.
     """
-    manifest = _manifest(folder)
+    manifest = read_manifest(folder)
     index = PostgresIndex(connection, table, manifest["num_bits"])
     known = index._execute("SELECT file, sha256, output FROM {loaded}").fetchall()
     if {output for _, _, output in known} - {manifest["output"]}:
@@ -57,7 +55,7 @@ def load_codes(
     there = {(file, sha256) for file, sha256, _ in known}
     wanted = [name for name, about in manifest["files"].items() if (name, about["sha256"]) not in there]
     for name in watched(wanted):
-        _load(folder / name, manifest, index)
+        _load(checked_file(folder, manifest, name), manifest, index)
     broken = sum(manifest["files"][name]["broken"] for name in wanted)
     images = sum(manifest["files"][name]["images"] for name in wanted) - broken
     return index, Loaded(len(wanted), images, broken, len(manifest["files"]) - len(wanted))
@@ -65,29 +63,15 @@ def load_codes(
 
 def _load(path: Path, manifest: dict[str, Any], index: PostgresIndex) -> None:
     """Load one file in one transaction; what the table has of an older file of this name goes."""
-    sha256 = manifest["files"][path.name]["sha256"]
-    if not path.exists() or checksum(path) != sha256:
-        raise InputError(f"{path} is not what {MANIFEST} says; copy it again, or let dshgan encode-all make it again")
     shard = list(manifest["files"]).index(path.name)
     with index.connection.transaction():
         index.put(_rows(path, manifest["num_bits"]), (shard * MOST_ROWS, (shard + 1) * MOST_ROWS))
         index._execute(
             "INSERT INTO {loaded} VALUES (%s, %s, %s) ON CONFLICT (file) DO UPDATE SET sha256 = EXCLUDED.sha256",
             path.name,
-            sha256,
+            manifest["files"][path.name]["sha256"],
             manifest["output"],
         )
-
-
-def _manifest(folder: Path) -> dict[str, Any]:
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text())
-        missing = {"output", "num_bits", "files"} - set(manifest)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{folder} has no {MANIFEST} ({error}); let dshgan encode-all end first") from error
-    if missing:
-        raise InputError(f"{folder / MANIFEST} is not of dshgan encode-all; give the folder that it wrote")
-    return manifest
 
 
 def _rows(path: Path, num_bits: int) -> Iterator[Row]:
