@@ -6,7 +6,8 @@ out. Graph indexes fail where many entries are equal, and here none are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -14,15 +15,9 @@ import numpy as np
 from dshgan_tf.codes import check_codes, unpack
 from dshgan_tf.errors import InputError
 from dshgan_tf.postgres.connection import check_pgvector, need_pgvector
+from dshgan_tf.postgres.statements import FILTERED, INDEXES, NEAREST, NEAREST_WITHIN, TABLES, WITHIN
 
 Index = Literal["none", "hnsw"]
-TABLES = (
-    "CREATE TABLE {codes} (code_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, code bit({bits}) NOT NULL UNIQUE)",
-    "CREATE TABLE {images} (id bigint PRIMARY KEY, path text, width integer, height integer, "
-    "code_id bigint NOT NULL REFERENCES {codes})",
-    "CREATE INDEX ON {images} (code_id, id)",
-    "CREATE TABLE {loaded} (file text PRIMARY KEY, sha256 text NOT NULL, output text NOT NULL)",
-)
 SEEN = 200  # codes that a graph search keeps in view, at least
 Row = tuple[int, str | None, str, int | None, int | None]  # id, path, bits, width, height
 
@@ -160,7 +155,12 @@ class PostgresIndex:
         if k < 1:
             raise InputError(f"k must be at least 1, got {k}")
         texts = as_text(check_codes(query_codes, self.num_bits, "query_codes"), self.num_bits)
-        rows = self._in_one_state([self._nearest(text, int(k), where, values) for text in texts], max(SEEN, 2 * k))
+        with self._one_state(max(SEEN, 2 * k + 32)):
+            if where is None:
+                quick = self._is_quick()
+                rows = [self._nearest(text, int(k), quick) for text in texts]
+            else:
+                rows = [self._filtered(text, int(k), where, values) for text in texts]
         if (least := min(map(len, rows), default=k)) < k:
             raise InputError(f"k must be at most the {least} images that are there, got {k}")
         pairs = np.array(rows, np.int64).reshape(len(texts), k, 2)
@@ -181,12 +181,9 @@ class PostgresIndex:
         """
         if not 0 <= radius <= self.num_bits:
             raise InputError(f"radius must be between 0 and num_bits={self.num_bits}, got {radius}")
-        statement = (
-            "SELECT c.distance, i.id FROM (SELECT code_id, (code <~> %s::bit({bits})) + 0 AS distance FROM {codes}) c "
-            "JOIN {images} i USING (code_id) WHERE c.distance <= %s ORDER BY c.distance, i.id"
-        )
         texts = as_text(check_codes(query_codes, self.num_bits, "query_codes"), self.num_bits)
-        rows = self._in_one_state([(statement, (text, int(radius))) for text in texts], SEEN)
+        with self._one_state():
+            rows = [self._run(WITHIN, (text, int(radius))).fetchall() for text in texts]
         limits = np.cumsum([0, *map(len, rows)], dtype=np.int64)
         pairs = np.array([pair for row in rows for pair in row], np.int64).reshape(-1, 2)
         return limits, pairs[:, 0].astype(np.int32), pairs[:, 1]
@@ -199,32 +196,32 @@ class PostgresIndex:
         """Build a graph index (HNSW) over the distinct codes: faster for millions of them, and not exact."""
         self._execute("CREATE INDEX IF NOT EXISTS {graph} ON {codes} USING hnsw (code bit_hamming_ops)")
 
-    def _nearest(self, text: str, k: int, where: str | None, values: Sequence[Any]) -> tuple[str, tuple[Any, ...]]:
-        """Statement and values of one query. A filter may leave none of the nearest codes, so it comes first.
+    def _nearest(self, text: str, k: int, quick: bool) -> list[tuple[int, int]]:
+        """Distance and id of the k nearest images of one query. `quick` leaves ties to what an index finds."""
+        looked = 2 * k + 32  # codes; so many that mostly no tie at the distance of place k is cut
+        found = self._run(NEAREST, (text, text, looked, k, k)).fetchall()
+        if quick or (found and found[-1][0] < found[-1][2]):
+            return [(distance, i) for distance, i, _ in found]
+        cut = found[-1][0] if found else self.num_bits
+        return self._run(NEAREST_WITHIN, (text, k, cut, k)).fetchall()
 
-        A distance + 0 is what no graph index serves, so it is exact.
-        """
-        if where is not None:
-            statement = (
-                "SELECT (c.code <~> %s::bit({bits})) + 0 AS distance, i.id "
-                "FROM {images} i JOIN {codes} c USING (code_id) "
-                f"WHERE ({where.replace('{', '{{').replace('}', '}}')}) ORDER BY distance, i.id LIMIT %s"
-            )
-            return statement, (text, *values, k)
-        # With ties: of all images at the last distance those with the smallest ids are wanted.
-        statement = (
-            "SELECT c.distance, i.id FROM (SELECT code_id, code <~> %s::bit({bits}) AS distance FROM {codes} "
-            "ORDER BY code <~> %s::bit({bits}) FETCH FIRST %s ROWS WITH TIES) c "
-            "JOIN {images} i USING (code_id) ORDER BY c.distance, i.id LIMIT %s"
-        )
-        return statement, (text, text, k, k)
+    def _filtered(self, text: str, k: int, where: str, values: Sequence[Any]) -> list[tuple[int, int]]:
+        """Distance and id of the k nearest images that a filter leaves."""
+        statement = FILTERED % where.replace("{", "{{").replace("}", "}}")
+        return self._run(statement, (text, *values, k)).fetchall()
 
-    def _in_one_state(self, statements: list[tuple[str, tuple[Any, ...]]], seen: int) -> list[list[tuple[int, int]]]:
+    def _is_quick(self) -> bool:
+        """Whether an index that is not exact lies over the codes."""
+        return bool(self._execute(INDEXES, self._codes.as_string(self.connection)).fetchone()[0])
+
+    @contextlib.contextmanager
+    def _one_state(self, seen: int = SEEN) -> Iterator[None]:
+        """Let all statements of the block see one state of the tables."""
         with self.connection.transaction():
             self.connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             self.connection.execute("SELECT set_config('hnsw.ef_search', %s, true)", (str(min(seen, 1000)),))
             self.connection.execute("SELECT set_config('hnsw.iterative_scan', 'strict_order', true)")
-            return [self._run(statement, values).fetchall() for statement, values in statements]
+            yield
 
     def _execute(self, statement: str, *values: Any) -> Any:
         return self._run(statement, values)

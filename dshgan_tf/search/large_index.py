@@ -80,7 +80,8 @@ class LargeIndex:
         query_codes = np.ascontiguousarray(check_codes(query_codes, self.num_bits, "query_codes"))
         if not 1 <= k <= len(self):
             raise InputError(f"k must be between 1 and the {len(self)} images in the index, got {k}")
-        near, rows = self._near.search(query_codes, min(k, self.distinct))
+        count = min(2 * k + 32, self.distinct)  # so many that mostly no tie at the distance of place k is cut
+        near, rows = self._near.search(query_codes, count)
         distances, ids = np.empty((len(query_codes), k), np.int32), np.empty((len(query_codes), k), np.int64)
         for i, query in enumerate(query_codes):
             found = self._with_ties(query, near[i][rows[i] >= 0], rows[i][rows[i] >= 0], k)

@@ -18,11 +18,17 @@ class CodeIndex(Protocol):
 
     num_bits: int
 
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        """Return the number of images."""
+        ...
 
-    def search(self, query_codes: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]: ...
+    def search(self, query_codes: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return distances and ids, (Q, k)."""
+        ...
 
-    def range_search(self, query_codes: np.ndarray, radius: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]: ...
+    def range_search(self, query_codes: np.ndarray, radius: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return limits, distances and ids, as in FAISS."""
+        ...
 
 
 def neighbours(
