@@ -1,10 +1,13 @@
 """Recall and latency of every index over many codes: learnt ones and random ones, each code once and as they come.
 
     python benchmarks/large_index.py --relaxed database.npy --queries queries.npy --count 1000000 --output million.json
-    python benchmarks/large_index.py ... --count 100000000 --ways flat inverted --output hundred_million.json
+    python benchmarks/large_index.py ... --count 100000000 --ways flat --forms once --folder big --output big.json
+    python benchmarks/large_index.py --queries queries.npy --opened big/learnt/flat --output big.json
 
 Both files hold relaxed codes of a trained run, (N, K) in [0, 1]: `model.predict_streams(images)["relaxed_codes"]`.
 Where there are too few, they repeat with noise: each bit is drawn with its relaxed value as the chance of a one.
+
+The last line is a process of its own, which opens an index that the line before left, and holds nothing else.
 
 Recall@10 is the share of the ten answers that are no farther than the tenth nearest. Latency is the median over the
 queries, one at a time. One thread; PostgreSQL has one process for the connection. A row in the output is not run again.
@@ -14,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import tempfile
 import time
@@ -36,7 +40,7 @@ from dshgan_tf.search.large_index import LargeIndex, build_large_index
 K, AT_A_TIME = 10, 1_000_000
 Search = Callable[[np.ndarray], np.ndarray]  # one query's code (1, W) -> distances of what was found
 WAYS = ("flat", "inverted", "multi-hash", "hnsw", "pg scan", "pg hnsw", "pg ivfflat")
-FORMS = ("as they come", "each once")
+FORMS = {"all": "as they come", "once": "each once"}
 QUERIES, SEEN = 200, 200  # SEEN: entries of a graph in view
 
 
@@ -187,20 +191,28 @@ def measured(make: Callable[[], Search], queries: np.ndarray, last: np.ndarray) 
     return {"recall": recall(found, last), "ms": milliseconds, "build_s": built, "own_mib": after - before}
 
 
-def rows_of(codes: np.ndarray, queries: np.ndarray, ways: list[str], keep: Callable[..., None]) -> None:
+def rows_of(codes: np.ndarray, queries: np.ndarray, options: Any, folder: Path, keep: Callable[..., None]) -> None:
     """Measure every way that is not known yet, over codes as they come and each once."""
     last = dsh_index(codes).search(queries, K)[0][:, -1]
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for way, form in ((way, form) for way in ways if not way.startswith("pg") for form in FORMS):
-            function = as_they_come if form == "as they come" else each_once
-            keep(way, form, lambda f=function, w=way: measured(lambda: f(w, codes, folder), queries, last))
-        if not any(way.startswith("pg") for way in ways):
-            return
-        with server(folder / "database") as connection:
-            for form, way in ((form, way) for form in FORMS for way in ways if way.startswith("pg")):
-                function = database_as_they_come if form == "as they come" else database_each_once
-                keep(way, form, lambda f=function, w=way: measured(lambda: f(w, codes, connection), queries, last))
+    ways = [way for way in options.ways if not way.startswith("pg")]
+    for way, form in itertools.product(ways, options.forms):
+        function = {"all": as_they_come, "once": each_once}[form]
+        keep(way, form, lambda f=function, w=way: measured(lambda: f(w, codes, folder), queries, last))
+    if len(ways) == len(options.ways):
+        return
+    with tempfile.TemporaryDirectory() as name, server(Path(name) / "database") as connection:
+        for form, way in itertools.product(options.forms, sorted(set(options.ways) - set(ways), key=WAYS.index)):
+            function = {"all": database_as_they_come, "once": database_each_once}[form]
+            keep(way, form, lambda f=function, w=way: measured(lambda: f(w, codes, connection), queries, last))
+
+
+def opened(folder: Path, queries: np.ndarray) -> dict[str, float]:
+    """Search an index that another process left: the first search of each query, then again."""
+    before, index = memory(), LargeIndex(folder)
+    first, _ = one_by_one(lambda query: index.search(query, K)[0][0], queries)
+    again, _ = one_by_one(lambda query: index.search(query, K)[0][0], queries)
+    size = sum(path.stat().st_size for path in folder.iterdir()) >> 20
+    return {"images": len(index), "first_ms": first, "ms": again, "own_mib": memory() - before, "disk_mib": size}
 
 
 def dsh_index(codes: np.ndarray) -> dsh.HammingIndex:
@@ -213,28 +225,38 @@ def dsh_index(codes: np.ndarray) -> dsh.HammingIndex:
 def main() -> None:
     """Measure, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--relaxed", type=Path, required=True, help="(N, K) float, as .npy")
+    parser.add_argument("--relaxed", type=Path, help="(N, K) float, as .npy")
     parser.add_argument("--queries", type=Path, required=True, help="(Q, K) float, as .npy")
     parser.add_argument("--count", type=int, default=1_000_000, help="codes to search")
     parser.add_argument("--data", nargs="+", choices=("learnt", "random"), default=["learnt", "random"])
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
+    parser.add_argument("--forms", nargs="+", choices=FORMS, default=list(FORMS), help="equal codes: all, or once")
+    parser.add_argument("--folder", type=Path, help="where indexes stay; without it they go")
+    parser.add_argument("--opened", type=Path, help="search this index, and do nothing else")
     parser.add_argument("--output", type=Path, required=True, help="JSON file")
     options = parser.parse_args()
     faiss.omp_set_num_threads(1)
-    relaxed, asked = np.load(options.relaxed), np.load(options.queries)[:QUERIES]
     rows = json.loads(options.output.read_text()) if options.output.exists() else {}
+    asked = np.load(options.queries)[:QUERIES]
+    if options.opened:
+        rows[f"opened|{options.opened}"] = opened(options.opened, np.packbits(asked > 0.5, axis=1))
+        write_json(options.output, rows)
+        print(rows[f"opened|{options.opened}"])
+        return
     for data in options.data:
-        codes, queries = codes_of(data, relaxed, asked, options.count)
+        codes, queries = codes_of(data, np.load(options.relaxed), asked, options.count)
         rows.setdefault(f"{data}|{options.count}|distinct", distinct(codes))
 
         def keep(way: str, form: str, run: Callable[[], dict[str, float]], data: str = data) -> None:
-            name = f"{data}|{options.count}|{way}|{form}"
+            name = f"{data}|{options.count}|{way}|{FORMS[form]}"
             if name not in rows:
                 rows[name] = run()
                 write_json(options.output, rows)
                 print(name, rows[name], flush=True)
 
-        rows_of(codes, queries, options.ways, keep)
+        with contextlib.ExitStack() as stack:
+            folder = options.folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            rows_of(codes, queries, options, folder / data, keep)
     Console(width=140).print(sheet(rows))
 
 
@@ -249,7 +271,7 @@ def sheet(rows: dict[str, Any]) -> Table:
     for column in ("codes", "count", "index", "equal codes", "recall@10", "ms", "build s", "own MiB"):
         table.add_column(column)
     for name, row in rows.items():
-        if isinstance(row, dict):
+        if isinstance(row, dict) and "recall" in row:
             numbers = (f"{row['recall']:.3f}", f"{row['ms']:.2f}", f"{row['build_s']:.0f}", str(row["own_mib"]))
             table.add_row(*name.split("|"), *numbers)
     return table
