@@ -120,7 +120,8 @@ def load_data(config: RunConfig) -> Splits:
         config.protocol,
         config.data_dir,
         config.image_size or of_trunk,
-        (config.image_field, config.label_field),
+        fields=(config.image_field, config.label_field),
+        ground=config.network.ground,
         unseen_classes=config.unseen_classes,
         unlabeled_unseen=config.unlabeled_unseen,
     )

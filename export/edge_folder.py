@@ -112,6 +112,7 @@ def sidecar_of(target: Path, model: dsh.DSHGAN, about: dict[str, Any]) -> dict[s
         "bitorder": "big",
         "image_shape": list(model.image_shape),
         "input": "uint8 0..255",
+        "ground": model.average_encoder.network.ground,
         "sha256": hashlib.sha256(target.read_bytes()).hexdigest(),
         **about,
     }

@@ -18,7 +18,8 @@ from dshgan_tf.files import atomic_folder, checksum, remove_leftovers, write_jso
 from dshgan_tf.models.signatures import image_signature, index_default
 from dshgan_tf.run import Run
 from dshgan_tf.search.calibration import Calibration, calibrate
-from dshgan_tf.search.image_index import ENCODER, FORMAT, GENERATOR, MANIFEST
+from dshgan_tf.search.image_index import ENCODER, GENERATOR
+from dshgan_tf.search.image_manifest import FORMAT, MANIFEST
 from dshgan_tf.search.litert_encoder import LiteRTEncoder
 from dshgan_tf.search.litert_generator import BATCH
 
@@ -50,6 +51,7 @@ def make_index(run: Run, folder: Path) -> Splits:
                 "num_bits": model.num_bits,
                 "bitorder": "big",
                 "image_shape": list(model.image_shape),
+                "ground": model.average_encoder.network.ground,
                 "class_names": list(splits.class_names),
                 "multi_label": splits.multi_label,
                 "dataset": splits.name,

@@ -148,6 +148,7 @@ def manifest(model: dsh.DSHGAN, folder: Path, about: dict[str, Any]) -> dict[str
         "num_bits": model.num_bits,
         "bitorder": "big",
         "image_shape": list(model.image_shape),
+        "ground": model.average_encoder.network.ground,
         "num_classes": model.num_classes,
         "preprocessing": "float32 0..255; resize bilinear, half-pixel centres, antialiased, rounded; the graph scales "
         "to -1..1; encode_bytes decodes, turns and resizes in the graph and applies no colour profile",

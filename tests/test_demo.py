@@ -24,7 +24,8 @@ from dshgan_tf.demo.bits_picture import draw_bits, to_hex
 from dshgan_tf.demo.offline import is_here
 from dshgan_tf.demo.ports import free_port
 from dshgan_tf.demo.run_report import draw_calibration, plots_of, tables_of
-from dshgan_tf.search.image_index import MANIFEST, Neighbour
+from dshgan_tf.search.image_index import Neighbour
+from dshgan_tf.search.image_manifest import MANIFEST
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ import dshgan_tf as dsh
 from dshgan_tf.data import read_splits
 from dshgan_tf.images.decoding import decode_images
 from dshgan_tf.images.picture_files import read_image
-from dshgan_tf.search.image_index import read_manifest
+from dshgan_tf.search.image_manifest import read_manifest
 
 TIMES = 1000
 ODD = [
@@ -137,7 +137,13 @@ def test_index_files(tmp_path):
 
 def test_manifests_of_indexes(tmp_path):
     rng = random.Random(7)
-    manifest = {"format": "dshgan_tf.ImageIndex/1", "num_bits": 12, "image_shape": [8, 8, 1], "class_names": ["a", "b"]}
+    manifest = {
+        "format": "dshgan_tf.ImageIndex/1",
+        "num_bits": 12,
+        "image_shape": [8, 8, 1],
+        "ground": 255,
+        "class_names": ["a", "b"],
+    }
     manifest |= {"multi_label": False, "model_sha256": "0" * 64, "calibration": None}
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     assert read_manifest(tmp_path) == manifest

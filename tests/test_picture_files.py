@@ -121,15 +121,19 @@ def test_half_transparent_is_half_white(tmp_path):
     np.testing.assert_allclose(np.asarray(open_picture(tmp_path / "half.png"))[0, 0], [177, 127, 127], atol=1)
     (decoded,) = decode_images(tf.constant([(tmp_path / "half.png").read_bytes()]), (8, 8, 3)).numpy()
     np.testing.assert_array_equal(decoded, np.asarray(open_picture(tmp_path / "half.png")))
+    # 100 * 128 / 255 + 51 * 127 / 255 = 75.6, and 51 * 127 / 255 = 25.4.
+    over = np.asarray(open_picture(tmp_path / "half.png", ground=51))
+    np.testing.assert_array_equal(over[0, 0], [76, 25, 25])
 
 
+@pytest.mark.parametrize("ground", [255, 0, 90])
 @pytest.mark.parametrize("form", ["RGBA", "LA", "P"])
-def test_the_graph_puts_over_white_as_the_reader(form):
+def test_the_graph_puts_over_a_ground_as_the_reader(form, ground):
     rng = np.random.default_rng(0)
     image = Image.fromarray(rng.integers(0, 256, (40, 40, 4), np.uint8)).convert(form)
     contents = saved(image, "PNG", **({"transparency": 3} if form == "P" else {}))
-    ours = np.asarray(open_picture("image", contents).convert("RGB"))
-    np.testing.assert_array_equal(decode_images(tf.constant([contents]), (40, 40, 3))[0], ours)
+    ours = np.asarray(open_picture("image", contents, ground).convert("RGB"))
+    np.testing.assert_array_equal(decode_images(tf.constant([contents]), (40, 40, 3), ground)[0], ours)
 
 
 @pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])

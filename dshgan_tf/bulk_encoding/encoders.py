@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -26,11 +27,13 @@ class Encoder:
     Attributes:
         image_shape: (H, W, C).
         num_bits: K.
+        ground: grey level that shows where an image file is transparent.
         run: (N, H, W, C) uint8, N at most 64 -> codes (N, ceil(K/8)) uint8 and relaxed codes (N, K) float32.
     """
 
     image_shape: tuple[int, int, int]
     num_bits: int
+    ground: int
     run: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
@@ -90,7 +93,7 @@ def _litert(model: Path, threads: int | None) -> Encoder:
         found = opened.predict_streams(images)
         return found["codes"], found["relaxed_codes"]
 
-    return Encoder(opened.image_shape, opened.sidecar()["num_bits"], run)
+    return Encoder(opened.image_shape, opened.sidecar()["num_bits"], opened.ground, run)
 
 
 def _tensorflow(model: Path, threads: int | None) -> Encoder:
@@ -108,7 +111,16 @@ def _tensorflow(model: Path, threads: int | None) -> Encoder:
         return found["codes"].numpy(), found["relaxed_codes"].numpy()
 
     run.loaded = loaded  # the signature alone does not keep the variables
-    return Encoder(shape, int(signature.structured_outputs["relaxed_codes"].shape[-1]), run)
+    return Encoder(shape, int(signature.structured_outputs["relaxed_codes"].shape[-1]), _ground_of(model), run)
+
+
+def _ground_of(model: Path) -> int:
+    """What the manifest of a SavedModel says of transparent pictures."""
+    path = model / "manifest.json"
+    try:
+        return int(json.loads(path.read_text())["ground"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"cannot read {path} ({error!r}); copy it again from the export") from error
 
 
 def _openvino(model: Path, threads: int | None) -> Encoder:
@@ -127,4 +139,4 @@ def _openvino(model: Path, threads: int | None) -> Encoder:
         found = compiled(images.astype(np.float32))
         return found[named["codes"]], found[named["relaxed_codes"]]
 
-    return Encoder(shape, named["relaxed_codes"].partial_shape[-1].get_length(), run)
+    return Encoder(shape, named["relaxed_codes"].partial_shape[-1].get_length(), _ground_of(model), run)

@@ -82,7 +82,7 @@ def encode_shard(shard: Shard, export: Export, relaxed: bool) -> int:
     schema = schema_of(encoder, relaxed)
     foreign: collections.Counter[str] = collections.Counter()
     images = images_of(shard.kind, shard.root, list(shard.names), foreign)
-    pairs = ((image, encoder.image_shape) for image in images)
+    pairs = ((image, encoder.image_shape, encoder.ground) for image in images)
     # A worker has one core, and threads cost more than they bring, but where a place is slow to answer.
     far = any("://" in place_of(shard.root, name) for name in shard.names)
     pictures = in_order(_picture, pairs, AT_A_TIME) if far else itertools.starmap(_picture, pairs)
@@ -115,14 +115,14 @@ def schema_of(encoder: Encoder, relaxed: bool) -> Any:
     return pyarrow.schema(list(columns.items()))
 
 
-def _picture(image: Image, image_shape: tuple[int, int, int]) -> Picture:
+def _picture(image: Image, image_shape: tuple[int, int, int], ground: int) -> Picture:
     """Read one image; one that cannot be read becomes a row with the reason."""
     path, contents = image
     try:
         if isinstance(contents, Exception):
             raise contents
         data = read_bytes(contents) if isinstance(contents, str) else contents
-        pixels = to_uint8(read_image(path, image_shape, data))
+        pixels = to_uint8(read_image(path, image_shape, data, ground))
         (height, width), _ = look_at(data)
         return Picture(path, pixels, height, width, None)
     except InputError as error:

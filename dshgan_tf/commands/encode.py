@@ -28,7 +28,8 @@ def encode(model: Positional[Path], images: Positional[tuple[Path, ...]]) -> Non
 
 
 def _encode(model: Path, images: Sequence[Path]) -> list:
-    from dshgan_tf.search.image_index import MANIFEST, ImageIndex
+    from dshgan_tf.search.image_index import ImageIndex
+    from dshgan_tf.search.image_manifest import MANIFEST
     from dshgan_tf.search.litert_encoder import LiteRTEncoder
 
     if (model / MANIFEST).exists():

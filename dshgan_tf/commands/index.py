@@ -14,7 +14,8 @@ from dshgan_tf.files import checksum
 from dshgan_tf.images.find_images import find_images
 from dshgan_tf.images.picture_files import SUFFIXES
 from dshgan_tf.run import Run
-from dshgan_tf.search.image_index import MANIFEST, ImageIndex, read_manifest
+from dshgan_tf.search.image_index import ImageIndex
+from dshgan_tf.search.image_manifest import MANIFEST, read_manifest
 from dshgan_tf.search.image_store import DATABASE, FOLDER
 from dshgan_tf.search.index_update import Update, update_from_arrays, update_from_folder
 

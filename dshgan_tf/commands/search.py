@@ -163,7 +163,7 @@ def _by_images(index: ImageIndex, paths: Sequence[Path], limit: int | None, radi
     from dshgan_tf.images.picture_files import open_picture, to_image
     from dshgan_tf.images.preprocessing import to_uint8
 
-    pictures = [open_picture(path) for path in paths]
+    pictures = [open_picture(path, ground=index.ground) for path in paths]
     images = np.stack([to_uint8(to_image(picture, index.image_shape)) for picture in pictures])
     found = _find(index, *index.encode(images), limit, radius)
     return [Answer(str(path), *answer) for path, *answer in zip(paths, found, pictures, strict=True)]

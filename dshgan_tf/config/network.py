@@ -16,6 +16,7 @@ Width = Annotated[int, pydantic.Field(ge=1, le=512)]
 NoiseSize = Annotated[int, pydantic.Field(ge=1, le=4096)]
 LayerCount = Annotated[int, pydantic.Field(ge=0)]
 SEMANTIC_SHARE = 3 / 8  # of the bits, for the classes
+WHITE = 255  # grey level
 ENOUGH = 12  # semantic bits of the small trunk, where the classes need no more
 
 
@@ -37,6 +38,7 @@ class Network:
             by its own, with fewer exchanges) or "none".
         generator: "pixels" makes images, "features" what a frozen trunk would make of them; "auto" makes features where
             the trunk is frozen.
+        ground: grey level, 0 (black) to 255 (white), that shows where an image file is transparent.
         instance_bits: how many bits of a code tell single images apart and know of no class (`instance_bits`); None for
             what suits the data, see `instance_bits_for`; 0 for none.
         adversary: "classes" judges real or synthetic by the evidence for any class; "own" by a stream of its own, which
@@ -54,6 +56,7 @@ class Network:
     noise_dim: NoiseSize = 64
     norm: Literal["sync_batch", "batch", "none"] = "sync_batch"
     generator: Literal["auto", "pixels", "features"] = "auto"
+    ground: Annotated[int, pydantic.Field(ge=0, le=255)] = WHITE
     instance_bits: Annotated[int, pydantic.Field(ge=0, le=4096)] | None = None
     adversary: Literal["classes", "own"] = "classes"
 

@@ -17,7 +17,7 @@ from dshgan_tf.cache import keep_to_limit, use_entry
 from dshgan_tf.data.listing import Listing
 from dshgan_tf.errors import InputError
 from dshgan_tf.files import atomic_path, write_json
-from dshgan_tf.images.picture_files import look_at, read_image
+from dshgan_tf.images.picture_files import WHITE, look_at, read_image
 from dshgan_tf.images.preprocessing import to_uint8
 from dshgan_tf.parallel import in_order
 
@@ -84,7 +84,9 @@ def sample(count: int) -> range:
     return range(0, count, max(1, count // SAMPLED))
 
 
-def decode(listing: Listing, image_shape: tuple[int, int, int], placeholders: bool = False) -> Decoded:
+def decode(
+    listing: Listing, image_shape: tuple[int, int, int], placeholders: bool = False, ground: int = WHITE
+) -> Decoded:
     """Decode, convert and resize every listed file, or find it done.
 
     The array is kept in the cache, under a name made of the files' names, sizes and times, so that changed files are
@@ -94,6 +96,7 @@ def decode(listing: Listing, image_shape: tuple[int, int, int], placeholders: bo
         listing: the files.
         image_shape: (H, W, C) wanted.
         placeholders: skip files whose bytes more than five files share, as Flickr's "unavailable" picture.
+        ground: grey level that shows where a file is transparent.
 
     Returns:
         The images.
@@ -111,8 +114,8 @@ def decode(listing: Listing, image_shape: tuple[int, int, int], placeholders: bo
             else:
                 yield name, path if path.is_file() else "missing"
 
-    fingerprint = _fingerprint(listing, image_shape, placeholders)
-    return decode_once(files, len(listing.names), image_shape, fingerprint, str(listing.root))
+    fingerprint = _fingerprint(listing, image_shape, placeholders, ground)
+    return decode_once(files, len(listing.names), image_shape, fingerprint, str(listing.root), ground)
 
 
 def decode_once(
@@ -121,6 +124,7 @@ def decode_once(
     image_shape: tuple[int, int, int],
     fingerprint: str,
     source: str,
+    ground: int = WHITE,
 ) -> Decoded:
     """Decode, convert and resize every file in parallel, or find it done under the fingerprint.
 
@@ -130,6 +134,7 @@ def decode_once(
         image_shape: (H, W, C) wanted.
         fingerprint: name of the array, another one where anything differs.
         source: of the files, for people.
+        ground: as in `decode`.
 
     Returns:
         The images.
@@ -139,7 +144,7 @@ def decode_once(
     """
     stem = use_entry("images", fingerprint, f"{source}, {image_shape[0]} x {image_shape[1]}") / "decoded"
     if not stem.with_suffix(".json").exists():
-        _decode_all(files(), count, image_shape, stem)
+        _decode_all(files(), count, image_shape, stem, ground)
         keep_to_limit()
     about = json.loads(stem.with_suffix(".json").read_text())
     kept = np.array(about["kept"], np.int64)
@@ -149,8 +154,9 @@ def decode_once(
     return Decoded(images[: len(kept)], kept, about["skipped"], tuple(about["blank"]), tuple(map(tuple, about["same"])))
 
 
-def _fingerprint(listing: Listing, image_shape: tuple[int, int, int], placeholders: bool) -> str:
-    digest = hashlib.sha256(json.dumps([READING, str(listing.root.resolve()), image_shape, placeholders]).encode())
+def _fingerprint(listing: Listing, image_shape: tuple[int, int, int], placeholders: bool, ground: int) -> str:
+    reading = [READING, str(listing.root.resolve()), image_shape, placeholders, ground]
+    digest = hashlib.sha256(json.dumps(reading).encode())
     for name in listing.names:
         try:
             status = (listing.root / name).stat()
@@ -161,7 +167,11 @@ def _fingerprint(listing: Listing, image_shape: tuple[int, int, int], placeholde
 
 
 def _decode_all(
-    files: Iterable[tuple[str, Path | bytes | str]], count: int, image_shape: tuple[int, int, int], stem: Path
+    files: Iterable[tuple[str, Path | bytes | str]],
+    count: int,
+    image_shape: tuple[int, int, int],
+    stem: Path,
+    ground: int,
 ) -> None:
     """Write the array, then the account of it, which says that the array is whole."""
 
@@ -170,7 +180,7 @@ def _decode_all(
             if isinstance(file, str):
                 return name, file
             contents = file if isinstance(file, bytes) else None
-            image = read_image(name if contents is not None else str(file), image_shape, contents)
+            image = read_image(name if contents is not None else str(file), image_shape, contents, ground)
             return name, to_uint8(image)
         except ValueError as error:  # the key in `skipped` is the name of the file
             return name, str(error).replace(f" {file if isinstance(file, Path) else name}", "", 1)

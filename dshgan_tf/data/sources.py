@@ -17,6 +17,7 @@ from dshgan_tf.data.splits import Splits
 from dshgan_tf.data.table import list_table
 from dshgan_tf.data.tfds import read_tfds
 from dshgan_tf.errors import InputError
+from dshgan_tf.images.picture_files import WHITE
 from dshgan_tf.images.preprocessing import check_images
 from dshgan_tf.labels import check_labels, multi_hot
 
@@ -56,6 +57,8 @@ def read_cifar10(data_dir: str | None = None) -> tuple[np.ndarray, np.ndarray, t
 
 DATASETS = ("digits", "cifar10", "folder", "table", "nuswide")
 FIXED_SIDES = {"digits": 8, "cifar10": 32}  # of images that are taken as they are
+OF_READ = ("fields", "ground")
+OF_PROTOCOL = ("queries_per_class", "unseen_classes", "unlabeled_unseen")
 TFDS = "tfds:"  # before the name of any data set of TensorFlow Datasets
 
 
@@ -65,6 +68,7 @@ def read(
     image_size: int | None = None,
     concepts: int = 21,
     fields: tuple[str, str] = ("image", "label"),
+    ground: int = WHITE,
 ) -> Source:
     """Read a data set by name.
 
@@ -77,6 +81,7 @@ def read(
             are taken as they are.
         concepts: of "nuswide".
         fields: of "tfds:NAME", the features with the image and with the label or labels.
+        ground: grey level that shows where an image file is transparent.
 
     Returns:
         The data.
@@ -85,7 +90,7 @@ def read(
         ValueError: unknown name, no data_dir, a size that the data do not have, or data that cannot be read.
     """
     if name.startswith(TFDS):
-        return Source(*read_tfds(name.removeprefix(TFDS), data_dir, image_size, *fields))
+        return Source(*read_tfds(name.removeprefix(TFDS), data_dir, image_size, *fields, ground))
     if name not in DATASETS:
         known = ", ".join(DATASETS)
         raise InputError(f"unknown data set {name!r}; choose from {known}, tfds:NAME, or use data.from_arrays")
@@ -99,17 +104,20 @@ def read(
     if data_dir is None:
         raise InputError(f"data set {name!r} needs data_dir (--data-dir), where it lies")
     if name == "nuswide":
-        return read_files(list_nuswide(data_dir, concepts), image_size, placeholders=True)
-    return read_files(list_folder(data_dir) if name == "folder" else list_table(data_dir), image_size)
+        return read_files(list_nuswide(data_dir, concepts), image_size, placeholders=True, ground=ground)
+    return read_files(list_folder(data_dir) if name == "folder" else list_table(data_dir), image_size, ground=ground)
 
 
-def read_files(listing: Listing, image_size: int | None = None, placeholders: bool = False) -> Source:
+def read_files(
+    listing: Listing, image_size: int | None = None, placeholders: bool = False, ground: int = WHITE
+) -> Source:
     """Decode listed files; what cannot be used is left out and named.
 
     Args:
         listing: files and labels.
         image_size: side that they are resized to; None to choose.
         placeholders: as `pictures.decode`.
+        ground: as `pictures.decode`.
 
     Returns:
         The data; the images are a memory map.
@@ -119,7 +127,7 @@ def read_files(listing: Listing, image_size: int | None = None, placeholders: bo
     """
     looked_at = [listing.root / listing.names[position] for position in sample(len(listing.names))]
     try:
-        found = decode(listing, find_shape(looked_at, image_size), placeholders)
+        found = decode(listing, find_shape(looked_at, image_size), placeholders, ground)
     except ValueError as error:
         raise InputError(f"{listing.root}: {error}") from error
     skipped = {**listing.skipped, **found.skipped}
@@ -157,8 +165,7 @@ def load(
     protocol: str | None = None,
     data_dir: str | None = None,
     image_size: int | None = None,
-    fields: tuple[str, str] = ("image", "label"),
-    **changes: Any,
+    **more: Any,
 ) -> Splits:
     """Load a data set by name and split it.
 
@@ -169,9 +176,8 @@ def load(
         protocol: name of the protocol; None for the one that fits the data set.
         data_dir: see `read`.
         image_size: see `read`.
-        fields: see `read`.
-        **changes: further fields of `Protocol` that are to be others: `queries_per_class`, `unseen_classes` and
-            `unlabeled_unseen`.
+        **more: `fields` and `ground` as in `read`, or fields of `Protocol` that are to be others: `queries_per_class`,
+            `unseen_classes` and `unlabeled_unseen`.
 
     Returns:
         The splits.
@@ -179,16 +185,15 @@ def load(
     Raises:
         ValueError: unknown name, protocol or field, more labels asked for than there are, or data that cannot be read.
     """
-    if unknown := sorted(set(changes) - {"queries_per_class", "unseen_classes", "unlabeled_unseen"}):
-        raise InputError(
-            f"load got {', '.join(unknown)}; a protocol's queries_per_class, unseen_classes and unlabeled_unseen may "
-            "be changed"
-        )
+    if unknown := sorted(set(more) - {*OF_READ, *OF_PROTOCOL}):
+        known = ", ".join((*OF_READ, *OF_PROTOCOL))
+        raise InputError(f"load got {', '.join(unknown)}; beside its own arguments it takes {known}")
     if name in ("digits", "cifar10"):
         _protocol_of(name, protocol, None)  # before anything is read
-    source = read(name, data_dir, image_size, 81 if protocol == "nuswide-81" else 21, fields)
+    of_read = {field: more[field] for field in OF_READ if field in more}
+    source = read(name, data_dir, image_size, 81 if protocol == "nuswide-81" else 21, **of_read)
     chosen = _protocol_of(name, protocol, source)
-    changes = {"labels_per_class": labels_per_class, **changes}
+    changes = {"labels_per_class": labels_per_class, **{field: more.get(field) for field in OF_PROTOCOL}}
     given = {field: value for field, value in changes.items() if value is not None}
     return split(source, dataclasses.replace(chosen, **given), seed, name)
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from dshgan_tf.data.pictures import READING, decode_once, find_shape, sample
 from dshgan_tf.errors import InputError
+from dshgan_tf.images.picture_files import WHITE
 
 MOST_CLASSES = 100_000
 
@@ -22,6 +23,7 @@ def read_tfds(
     image_size: int | None = None,
     image_field: str = "image",
     label_field: str = "label",
+    ground: int = WHITE,
 ) -> tuple[Any, ...]:
     """Read a data set through `tfds.builder`; TFDS downloads what is not there.
 
@@ -32,6 +34,7 @@ def read_tfds(
         image_field: name of the feature with the image.
         label_field: name of the feature with the label: a class, a sequence of classes, or a whole number; -1 is
             unlabelled.
+        ground: grey level that shows where an image is transparent.
 
     Returns:
         Images (N, H, W, C) uint8, a memory map; class ids (N,) or multi-hot rows (N, L); L names; the images that
@@ -65,7 +68,7 @@ def read_tfds(
                 yield f"{split}/{number}", example[image_field], example[label_field]
 
     try:
-        return _read(examples, builder, image_field, features[label_field], image_size)
+        return _read(examples, builder, image_field, features[label_field], image_size, ground)
     except tf.errors.OpError as error:
         raise InputError(f"cannot read data set {name!r} of TFDS: its files are damaged ({error.message})") from error
 
@@ -76,6 +79,7 @@ def _read(
     image_field: str,
     label: Any,
     image_size: int | None,
+    ground: int,
 ) -> tuple[Any, ...]:
     """Go over the examples twice: for labels and the sizes of images, then, unless that is done, to decode."""
     count = sum(builder.info.splits[split].num_examples for split in builder.info.splits)
@@ -94,10 +98,11 @@ def _read(
         shape,
         count,
         _state_of(builder.data_dir),
+        ground,
     ]
     fingerprint = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]
     found = decode_once(
-        lambda: (example[:2] for example in examples()), count, shape, fingerprint, builder.info.full_name
+        lambda: (example[:2] for example in examples()), count, shape, fingerprint, builder.info.full_name, ground
     )
     labels, names = _labels(raw_labels, label)
     return found.images, labels[found.kept], names, found.skipped, found.blank, found.same

@@ -144,7 +144,7 @@ class Actions:
             InputError: the contents are no image; it names the file.
         """
         name = base_name(name)
-        picture = open_picture(name, contents)
+        picture = open_picture(name, contents, self.index.ground)
         code, relaxed = self._encode(picture)
         return Query(name, code, relaxed, fit(picture), contents)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dshgan_tf.images.exif_orientation import find_orientation, upright
-from dshgan_tf.images.picture_files import DENSEST, DEPTHS, LEAST_SIDE, MAX_SIDE, RATIOS
+from dshgan_tf.images.picture_files import DENSEST, DEPTHS, LEAST_SIDE, MAX_SIDE, RATIOS, WHITE
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -19,7 +19,7 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_HEADER = 26  # signature, length and name of the first chunk, width and height, bit depth and kind of pixels
 
 
-def decode_images(image_bytes: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Tensor:
+def decode_images(image_bytes: tf.Tensor, image_shape: tuple[int, int, int], ground: int = WHITE) -> tf.Tensor:
     """Decode, convert and resize image files.
 
     Two files are decoded at a time, so that memory is bounded by `MAX_PIXELS` and `MAX_SIDE`. Sizes are read from the
@@ -29,6 +29,7 @@ def decode_images(image_bytes: tf.Tensor, image_shape: tuple[int, int, int]) -> 
         image_bytes: (B,) string, each a JPEG or PNG file of at most 16.8 million pixels, 16,384 on a side; of a JPEG
             file after it was reduced, see `picture_files.open_picture`.
         image_shape: (H, W, C) wanted, C 1 (grey) or 3 (RGB).
+        ground: grey level, 0..255, that shows where a file is transparent.
 
     Returns:
         (B, H, W, C) float32, whole numbers 0..255.
@@ -39,14 +40,14 @@ def decode_images(image_bytes: tf.Tensor, image_shape: tuple[int, int, int]) -> 
     import tensorflow as tf
 
     return tf.map_fn(
-        lambda contents: _decode(contents, image_shape),
+        lambda contents: _decode(contents, image_shape, ground),
         image_bytes,
         fn_output_signature=tf.TensorSpec(image_shape, tf.float32),
         parallel_iterations=2,
     )
 
 
-def _decode(contents: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Tensor:
+def _decode(contents: tf.Tensor, image_shape: tuple[int, int, int], ground: int) -> tf.Tensor:
     import tensorflow as tf
 
     height, width, channels = image_shape
@@ -68,7 +69,7 @@ def _decode(contents: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Tensor
     small = tf.debugging.Assert(fits, [limits, decoded], name="size")
     with tf.control_dependencies([small] if small is not None else []):
         contents = tf.identity(contents)
-    image = tf.cond(is_jpeg, lambda: _decode_jpeg(contents, halvings), lambda: _decode_png(contents))
+    image = tf.cond(is_jpeg, lambda: _decode_jpeg(contents, halvings), lambda: _decode_png(contents, ground))
     image = upright(image, find_orientation(contents, is_jpeg))
     if channels == 1:
         image = _grey(image)
@@ -92,8 +93,8 @@ def _decode_jpeg(contents: tf.Tensor, halvings: tf.Tensor) -> tf.Tensor:
     return tf.switch_case(halvings, [lambda ratio=ratio: reduced(ratio) for ratio in (1, *reversed(RATIOS))])
 
 
-def _decode_png(contents: tf.Tensor) -> tf.Tensor:
-    """Pixels (H, W, 3) uint8; what is transparent shows white."""
+def _decode_png(contents: tf.Tensor, ground: int) -> tf.Tensor:
+    """Pixels (H, W, 3) uint8; the ground shows where it is transparent."""
     import tensorflow as tf
 
     header = tf.io.decode_raw(tf.strings.substr(contents, 24, 2), tf.uint8)
@@ -108,17 +109,17 @@ def _decode_png(contents: tf.Tensor) -> tf.Tensor:
     def shown() -> tf.Tensor:
         image = tf.io.decode_png(contents, channels=4)
         opaque = tf.reduce_min(image[..., 3]) == 255
-        return tf.cond(opaque, lambda: image[..., :3], lambda: _over_white(image))  # the other takes memory
+        return tf.cond(opaque, lambda: image[..., :3], lambda: _over(ground, image))  # the other takes memory
 
     return tf.cond((depth == 16) & (kind == 0), deep_grey, shown)
 
 
-def _over_white(image: tf.Tensor) -> tf.Tensor:
-    """Put (H, W, 4) uint8 over white, in the whole numbers of Pillow's paste: t = a b + 128, (t + t / 256) / 256."""
+def _over(ground: int, image: tf.Tensor) -> tf.Tensor:
+    """Put (H, W, 4) uint8 over a grey level, in whole numbers as Pillow's paste: t = a b + 128, (t + t / 256) / 256."""
     import tensorflow as tf
 
     colours, alpha = tf.cast(image[..., :3], tf.int32), tf.cast(image[..., 3:], tf.int32)
-    mixed = colours * alpha + 255 * (255 - alpha) + 128
+    mixed = colours * alpha + ground * (255 - alpha) + 128
     return tf.cast((mixed // 256 + mixed) // 256, tf.uint8)
 
 

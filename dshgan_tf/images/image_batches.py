@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dshgan_tf.errors import InputError
-from dshgan_tf.images.picture_files import read_image
+from dshgan_tf.images.picture_files import WHITE, read_image
 from dshgan_tf.images.preprocessing import check_images, to_uint8
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 
-def image_batches(images: Any, image_shape: tuple[int, int, int], batch_size: int) -> Iterator[np.ndarray]:
+def image_batches(
+    images: Any, image_shape: tuple[int, int, int], batch_size: int, ground: int = WHITE
+) -> Iterator[np.ndarray]:
     """Yield images as checked batches.
 
     Args:
@@ -26,6 +28,7 @@ def image_batches(images: Any, image_shape: tuple[int, int, int], batch_size: in
             the path of an image file, or several of them.
         image_shape: (H, W, C) that the model takes. Files are converted and resized to it, all else must have it.
         batch_size: images at a time; a batched dataset keeps its own batches.
+        ground: grey level that shows where a file is transparent.
 
     Yields:
         (B, H, W, C) uint8, or float32 in 0..255.
@@ -40,7 +43,7 @@ def image_batches(images: Any, image_shape: tuple[int, int, int], batch_size: in
     if hasattr(images, "element_spec"):
         batches = _from_dataset(images, image_shape, batch_size)
     elif (paths := _as_paths(images)) is not None:
-        batches = _from_files(paths, image_shape, batch_size)
+        batches = _from_files(paths, image_shape, batch_size, ground)
     else:
         whole = images if hasattr(images, "shape") else _as_array(images)
         if len(whole.shape) != 4:
@@ -73,10 +76,13 @@ def _as_array(images: Any) -> np.ndarray:
         raise InputError("images of several sizes; resize them, or pass the paths of image files") from error
 
 
-def _from_files(paths: list[str], image_shape: tuple[int, int, int], batch_size: int) -> Iterator[np.ndarray]:
+def _from_files(
+    paths: list[str], image_shape: tuple[int, int, int], batch_size: int, ground: int
+) -> Iterator[np.ndarray]:
     for start in range(0, len(paths), batch_size):
         # Rounded, as training decodes files. A black picture is no slip, so nothing is warned of.
-        yield np.stack([to_uint8(read_image(path, image_shape)) for path in paths[start : start + batch_size]])
+        batch = paths[start : start + batch_size]
+        yield np.stack([to_uint8(read_image(path, image_shape, ground=ground)) for path in batch])
 
 
 def _from_dataset(dataset: tf.data.Dataset, image_shape: tuple[int, int, int], batch_size: int) -> Iterator[np.ndarray]:

@@ -1,4 +1,4 @@
-"""Image files as people have them, opened as grey or RGB pixels of 8 bits: upright, over white, in sRGB.
+"""Image files as people have them, opened as grey or RGB pixels of 8 bits: upright, opaque, in sRGB.
 
 The same file gives the same pixels wherever Python reads it: in training, in an index, on a device.
 """
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 HEIF = (".heic", ".heif")  # these need pi-heif, which a device may lack
 SUFFIXES = tuple(sorted((".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp", *HEIF)))
 MAX_BYTES = 1 << 28  # of a decoded picture; while it is converted there are at most two of it
+WHITE = 255
 MAX_SIDE = 1 << 14  # of a decoded picture: the weights of a resize are target x side
 LEAST_SIDE = 1024  # what a JPEG file is not reduced below; no encoder takes more
 RATIOS = (8, 4, 2)  # by which a JPEG file can be reduced while it is decoded
@@ -37,17 +38,18 @@ DENSEST = 512  # pixels that a byte of a JPEG file can hold: a bit for each bloc
 JPEG = b"\xff\xd8\xff"
 
 
-def open_picture(path: str | os.PathLike[str], contents: bytes | None = None) -> Image.Image:
+def open_picture(path: str | os.PathLike[str], contents: bytes | None = None, ground: int = WHITE) -> Image.Image:
     """Open an image file.
 
     A JPEG file is decoded at a half, a quarter or an eighth of its size where its shorter side stays at least 1,024
     pixels. Grey pixels of 16 bits have as many as the file uses: what its TIFF tag says, or else the fewest of 8, 10,
-    12, 14 and 16 that hold its largest value. What is transparent shows white. Colours of an embedded profile become
-    those of sRGB; a profile that is damaged or of other pixels is left aside.
+    12, 14 and 16 that hold its largest value. Colours of an embedded profile become those of sRGB; a profile that is
+    damaged or of other pixels is left aside.
 
     Args:
         path: a file with one of `SUFFIXES`; of an animation the first picture counts.
         contents: of a file that is not on disk by itself; `path` is then its name.
+        ground: grey level that shows where the picture is transparent.
 
     Returns:
         The picture, mode L or RGB; the EXIF rotation is applied.
@@ -58,7 +60,7 @@ def open_picture(path: str | os.PathLike[str], contents: bytes | None = None) ->
     with _opened(path, contents) as opened:
         _check_size(opened, path, _reduce(opened, path))
         try:
-            return _grey_or_rgb(opened)
+            return _grey_or_rgb(opened, ground)
         except Exception as error:
             raise InputError(f"cannot read {path} as an image ({error}); give a JPEG or PNG file") from error
 
@@ -90,7 +92,10 @@ def to_image(picture: Image.Image, image_shape: tuple[int, int, int]) -> np.ndar
 
 
 def read_image(
-    path: str | os.PathLike[str], image_shape: tuple[int, int, int], contents: bytes | None = None
+    path: str | os.PathLike[str],
+    image_shape: tuple[int, int, int],
+    contents: bytes | None = None,
+    ground: int = WHITE,
 ) -> np.ndarray:
     """Read an image file as pixels of a given shape; see `open_picture`.
 
@@ -98,6 +103,7 @@ def read_image(
         path: as in `open_picture`.
         image_shape: (H, W, C) wanted, C 1 (grey) or 3 (RGB).
         contents: as in `open_picture`.
+        ground: as in `open_picture`.
 
     Returns:
         (H, W, C) float32, 0..255.
@@ -105,7 +111,7 @@ def read_image(
     Raises:
         InputError: as `open_picture`.
     """
-    return to_image(open_picture(path, contents), image_shape)
+    return to_image(open_picture(path, contents, ground), image_shape)
 
 
 def ratio_for(width: int, height: int) -> int:
@@ -180,7 +186,7 @@ def _coefficients(opened: Any, pixels: int) -> int:
     return sum(2 * pixels * across * down // max(finest, 1) for across, down in factors)
 
 
-def _grey_or_rgb(opened: Image.Image) -> Image.Image:
+def _grey_or_rgb(opened: Image.Image, ground: int) -> Image.Image:
     """Decode and convert: see `open_picture`."""
     from PIL import Image, ImageOps
 
@@ -198,9 +204,9 @@ def _grey_or_rgb(opened: Image.Image) -> Image.Image:
         picture = picture.convert("LA" if grey else "RGBA")
         alpha = picture.getchannel("A")
         shown = _in_srgb(picture.convert("L" if grey else "RGB"), profile)
-        white = Image.new(shown.mode, shown.size, "white")
-        white.paste(shown, mask=alpha)
-        return white
+        behind = Image.new(shown.mode, shown.size, ground if grey else (ground,) * 3)
+        behind.paste(shown, mask=alpha)
+        return behind
     if picture.mode not in ("L", "RGB", "CMYK"):
         picture = picture.convert("L" if grey else "RGB")
     picture = _in_srgb(picture, profile)

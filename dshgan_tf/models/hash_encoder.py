@@ -169,7 +169,8 @@ class HashEncoder(keras.Model):
 
     def _batches(self, images: Any, batch_size: int | None) -> Iterator[np.ndarray]:
         if self.head is None or len(getattr(images, "shape", ())) != 2:
-            return image_batches(images, self.image_shape, self.images_at_a_time if batch_size is None else batch_size)
+            size = self.images_at_a_time if batch_size is None else batch_size
+            return image_batches(images, self.image_shape, size, self.network.ground)
         if images.shape[1] != self.num_features:
             raise InputError(f"features must have shape (N, {self.num_features}), got {tuple(images.shape)}")
         size = AT_A_TIME if batch_size is None else batch_size

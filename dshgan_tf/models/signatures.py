@@ -53,7 +53,7 @@ def encode_bytes(encoder: HashEncoder) -> Signature:
     encode = serving_default(encoder)
 
     def encode_files(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        outputs = encode(decode_images(image_bytes, encoder.image_shape))
+        outputs = encode(decode_images(image_bytes, encoder.image_shape, encoder.network.ground))
         return outputs | {"codes_bytes": _joined(outputs["codes"])}
 
     return encode_files

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,16 +18,15 @@ from dshgan_tf.images.preprocessing import to_uint8
 from dshgan_tf.labels import rows_named
 from dshgan_tf.search.calibration import Calibration
 from dshgan_tf.search.hamming_index import HammingIndex
+from dshgan_tf.search.image_manifest import read_manifest
 from dshgan_tf.search.image_store import ImageStore
 
 if TYPE_CHECKING:
     from dshgan_tf.search.litert_encoder import LiteRTEncoder
     from dshgan_tf.search.litert_generator import LiteRTGenerator
 
-FORMAT = "dshgan_tf.ImageIndex/1"
-MANIFEST, STORE, ENCODER, GENERATOR = "manifest.json", "images.sqlite", "encoder.tflite", "generator.tflite"
+STORE, ENCODER, GENERATOR = "images.sqlite", "encoder.tflite", "generator.tflite"
 SAMPLES = 64  # synthetic images that stand for a label query
-FIELDS = {"num_bits": int, "image_shape": list, "class_names": list, "multi_label": bool, "model_sha256": str}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,6 +88,7 @@ class ImageIndex:
         self.manifest = read_manifest(self.folder)
         self.num_bits: int = self.manifest["num_bits"]
         self.image_shape: tuple[int, int, int] = tuple(self.manifest["image_shape"])
+        self.ground: int = self.manifest["ground"]
         self.class_names: list[str] = self.manifest["class_names"]
         self.store = ImageStore(self.folder / STORE, writable)
         self._loaded: tuple[int, HammingIndex] | None = None
@@ -172,7 +171,8 @@ class ImageIndex:
         Raises:
             InputError: a file that is no image.
         """
-        return self.encode(np.stack([to_uint8(read_image(path, self.image_shape)) for path in paths]))
+        images = [to_uint8(read_image(path, self.image_shape, ground=self.ground)) for path in paths]
+        return self.encode(np.stack(images))
 
     def encode(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Hash images (N, H, W, C) uint8; returns codes and relaxed codes, as `encode_files`."""
@@ -275,26 +275,3 @@ class ImageIndex:
             for i in best
             if int(ids[i]) in names
         ]
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """Read and check the manifest of an index.
-
-    Raises:
-        InputError: no index there, or a damaged one.
-    """
-    path = folder / MANIFEST
-    if not path.exists():
-        raise InputError(f"{folder} is no index (no {MANIFEST}); make one with dshgan index")
-    try:
-        manifest = json.loads(path.read_text())
-        known = manifest["format"] == FORMAT
-        fits = all(type(manifest[name]) is kind for name, kind in FIELDS.items())
-        fits = fits and manifest["num_bits"] > 0 and len(manifest["image_shape"]) == 3
-        fits = fits and all(type(side) is int and side > 0 for side in manifest["image_shape"])
-        fits = fits and all(type(name) is str for name in manifest["class_names"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InputError(f"cannot read {path} ({error!r}); make the index again with dshgan index") from error
-    if not known or not fits:
-        raise InputError(f"{path} does not describe an index of format {FORMAT}; make it again with dshgan index")
-    return manifest

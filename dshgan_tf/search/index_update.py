@@ -79,7 +79,7 @@ def update_from_folder(index: ImageIndex, folder: Path, show: Progress = lambda 
 
     def read(name: str) -> tuple[str, Any]:
         try:
-            picture = open_picture(found[name])
+            picture = open_picture(found[name], ground=index.ground)
             return name, (to_uint8(to_image(picture, index.image_shape)), thumbnail_of(picture))
         except InputError as error:
             return name, str(error).replace(str(found[name]), name)  # no path of this machine
@@ -151,7 +151,7 @@ def add_picture(index: ImageIndex, name: str, contents: bytes) -> int:
     Raises:
         InputError: the contents are no image.
     """
-    picture = open_picture(name, contents)
+    picture = open_picture(name, contents, index.ground)
     taken, number, unique = index.store.named(), 1, name
     while unique in taken:
         number += 1

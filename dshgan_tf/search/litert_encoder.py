@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -85,8 +86,13 @@ class LiteRTEncoder:
 
     def encode_file(self, path: str | os.PathLike[str]) -> np.ndarray:
         """Hash an image file, (ceil(K/8),) uint8; an InputError names a file that is no image."""
-        image = picture_files.read_image(str(path), self.image_shape)
+        image = picture_files.read_image(str(path), self.image_shape, ground=self.ground)
         return self.encode(preprocessing.to_uint8(image)[None])[0]
+
+    @functools.cached_property
+    def ground(self) -> int:
+        """Grey level that shows where an image file is transparent, as in training; the sidecar says it."""
+        return int(self.sidecar()["ground"])
 
     def sidecar(self) -> dict[str, Any]:
         """Return what the sidecar says of the model.
@@ -97,9 +103,10 @@ class LiteRTEncoder:
         path = self.model.with_suffix(".json")
         try:
             about = json.loads(path.read_text())
-            num_bits, shape = about["num_bits"], about["image_shape"]
+            num_bits, shape, ground = about["num_bits"], about["image_shape"], about["ground"]
             fits = type(num_bits) is int and (num_bits + 7) // 8 == self.code_width
             fits = fits and shape == list(self.image_shape) and about["bitorder"] == "big"
+            fits = fits and type(ground) is int and 0 <= ground <= 255
             fits = fits and about["sha256"] == hashlib.sha256(self.model.read_bytes()).hexdigest()
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise InputError(f"cannot read {path} ({error!r}); copy it again from the export") from error

@@ -25,12 +25,13 @@ async function started(folder) {
 export class Encoder {
   /**
    * @param {import("./litert.js").CompiledModel} model
-   * @param {{num_bits: number, image_shape: number[], sha256: string}} about
+   * @param {{num_bits: number, image_shape: number[], ground: number, sha256: string}} about
    */
   constructor(model, about) {
     this.model = model;
     this.numBits = about.num_bits;
     this.imageShape = about.image_shape;
+    this.ground = about.ground;
     this.checksum = about.sha256;
   }
 
@@ -55,7 +56,7 @@ export class Encoder {
    * @returns {Promise<Uint8Array>} its code
    */
   async encode(picture) {
-    return this.encodePixels(await decode(picture));
+    return this.encodePixels(await decode(picture, this.ground));
   }
 
   /**

@@ -1,5 +1,5 @@
 // @ts-check
-// From a picture to the pixels that the encoder takes: upright, over white, in sRGB, resized as training resized.
+// From a picture to the pixels that the encoder takes: upright, opaque, in sRGB, resized as training resized.
 
 /**
  * Bilinear weights of one axis: half-pixel centres, widened when shrinking so that no pixel is skipped.
@@ -90,15 +90,16 @@ export function channelsOf(image, channels) {
 /**
  * Decode a picture by the browser.
  * @param {Blob | ImageBitmap} picture a file in a format that the browser knows, or one that is decoded
- * @returns {Promise<ImageData>} its pixels, turned as its EXIF tag says, over white
+ * @param {number} ground grey level that shows where it is transparent
+ * @returns {Promise<ImageData>} its pixels, turned as its EXIF tag says, over the ground
  */
-export async function decode(picture) {
+export async function decode(picture, ground = 255) {
   const bitmap = picture instanceof ImageBitmap ? picture : await createImageBitmap(picture);
   try {
     const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
     const context = canvas.getContext("2d", {willReadFrequently: true, colorSpace: "srgb"});
     if (context === null) throw new Error("the browser gives no canvas of this size; shrink the picture");
-    context.fillStyle = "white";
+    context.fillStyle = `rgb(${ground} ${ground} ${ground})`;
     context.fillRect(0, 0, bitmap.width, bitmap.height);
     context.drawImage(bitmap, 0, 0);
     const image = context.getImageData(0, 0, bitmap.width, bitmap.height);

@@ -1,7 +1,6 @@
 """The kit for browsers in Debian's chromium: its codes are LiteRT's, its page is used as a person does."""
 
 import base64
-import io
 import runpy
 from pathlib import Path
 
@@ -55,7 +54,7 @@ def photo_kit(tmp_path_factory):
     keras.utils.set_random_seed(7)
     images, labels = crops(600, seed=0)
     splits = dsh.data.from_arrays(shrunk(images), labels, queries_per_class=20, labels_per_class=40)
-    network = dsh.Network(width=16)
+    network = dsh.Network(width=16, ground=90)
     model = dsh.DSHGAN(
         num_bits=24, num_classes=len(PARTS), image_shape=(32, 32, 3), method="supervised", network=network
     )
@@ -139,14 +138,21 @@ def test_one_picture_in_many_forms_has_the_pixels_of_python(digits_kit, files): 
             assert np.abs(found - expected).max() <= (12 if path.stem == "cmyk" else 2), path.name
 
 
-def test_what_is_transparent_shows_white(digits_kit):
+def test_what_is_transparent_shows_the_ground(digits_kit, photo_kit, tmp_path):
     pixels = np.zeros((8, 8, 4), np.uint8)
     pixels[:4, :, 3] = 255
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
+    Image.fromarray(pixels).save(tmp_path / "half.png")
+    contents = (tmp_path / "half.png").read_bytes()
     with served(digits_kit) as url, opened(url) as page:
-        found = pixels_in(page, buffer.getvalue(), "image/png", (8, 8, 1))[..., 0]
+        found = pixels_in(page, contents, "image/png", (8, 8, 1))[..., 0]
     assert (found[:4] == 0).all() and (found[4:] == 255).all()
+    encoder = LiteRTEncoder(photo_kit / "encoder_float32.tflite")
+    with served(photo_kit) as url, opened(url) as page:
+        codes, _ = hashed(page, "float32", [("image/png", contents)])
+    assert encoder.ground == 90
+    np.testing.assert_array_equal(codes[0], encoder.encode_file(tmp_path / "half.png"))
+    over_white = preprocessing.to_uint8(picture_files.read_image(tmp_path / "half.png", (32, 32, 3)))
+    assert (codes[0] != encoder.encode(over_white[None])[0]).any()
 
 
 def test_threads_give_the_same_codes(photo_kit):
