@@ -57,10 +57,12 @@ def itq(splits: Splits) -> Found:
 
 def rivals(splits: Splits, seed: int, network: dsh.Network) -> dict[str, Callable[[], Found]]:
     """Return what is compared, by name."""
-    taught, all_semantic = with_teacher(splits), dataclasses.replace(network, instance_bits=0)
+    taught = with_teacher(splits)
+    all_semantic, mostly_instance = (dataclasses.replace(network, instance_bits=count) for count in (0, 30))
     return {
         DEFAULT: lambda: trained(taught, seed, network, "dsh-gan"),
         "all bits semantic": lambda: trained(taught, seed, all_semantic, "dsh-gan"),
+        "30 bits that know no class": lambda: trained(taught, seed, mostly_instance, "dsh-gan"),
         "no generated features": lambda: trained(taught, seed, network, "semi-supervised"),
         "ITQ of the features": lambda: itq(splits),
         "cosine of the features, not coded": lambda: float_metrics(splits, *features_by_cosine(splits)),

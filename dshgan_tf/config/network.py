@@ -15,7 +15,8 @@ from dshgan_tf.errors import InputError
 Width = Annotated[int, pydantic.Field(ge=1, le=512)]
 NoiseSize = Annotated[int, pydantic.Field(ge=1, le=4096)]
 LayerCount = Annotated[int, pydantic.Field(ge=0)]
-SEMANTIC_SHARE = 3 / 8  # of the bits, for the classes
+SEMANTIC_SHARE = 3 / 8  # of the bits, for the classes: with the small trunk
+OF_A_BACKBONE = 5 / 6  # and on a pretrained one
 WHITE = 255  # grey level
 ENOUGH = 12  # semantic bits of the small trunk, where the classes need no more
 
@@ -92,8 +93,8 @@ class Network:
     def instance_bits_for(self, num_bits: int, num_classes: int, multi_label: bool) -> int:
         """Return how many bits of a code tell single images apart.
 
-        The others tell the classes. They are three eighths of all bits, and no more than 12 with the small trunk; but
-        at least twice as many as number the classes. Where images have several labels, and in the paper's network,
+        The others tell the classes. They are five sixths of all bits on a pretrained backbone. With the small trunk
+        they are three eighths, and no more than 12. They are at least twice as many as number the classes. Where images have several labels, and in the paper's network,
         all bits do (docs/method/unseen.md).
 
         Args:
@@ -105,8 +106,8 @@ class Network:
             ValueError: no bit would be left for the classes.
         """
         if self.instance_bits is None:
-            share = math.ceil(SEMANTIC_SHARE * num_bits)
-            share = min(share, ENOUGH) if self.backbone == "small" else share
+            of_small = min(math.ceil(SEMANTIC_SHARE * num_bits), ENOUGH)
+            share = of_small if self.backbone == "small" else math.ceil(OF_A_BACKBONE * num_bits)
             semantic = max(share, 2 * math.ceil(math.log2(num_classes)))
             return 0 if multi_label or self.adversary == "own" else max(0, num_bits - semantic)
         if self.instance_bits >= num_bits:
