@@ -1,7 +1,7 @@
 """Classes that do not exist, made by the generator or by mixing real images: do they help with unseen classes?
 
     python benchmarks/virtual_classes.py --data digits --output virtual.json
-    python benchmarks/virtual_classes.py --data scenes/labels.csv --images 6000 --backbone lite0.keras --output virtual.json
+    python benchmarks/virtual_classes.py --data scenes/labels.csv --images 6000 --backbone lite0.keras --output v.json
 
 For each anchor of a batch, of class a, and its negative class b there is a virtual class of the pair. Two images of it
 are made: by the generator, asked for half of each label; or as the mean of a real image of a and one of b (proxy
