@@ -94,8 +94,8 @@ class Network:
         """Return how many bits of a code tell single images apart.
 
         The others tell the classes. They are five sixths of all bits on a pretrained backbone. With the small trunk
-        they are three eighths, and no more than 12. They are at least twice as many as number the classes. Where images have several labels, and in the paper's network,
-        all bits do (docs/method/unseen.md).
+        they are three eighths, and no more than 12. They are at least twice as many as number the classes. Where images
+        have several labels, and in the paper's network, all bits tell the classes (docs/method/unseen.md).
 
         Args:
             num_bits: K.
