@@ -44,6 +44,14 @@ def test_flat_is_the_plain_index_ties_and_all(make, num_bits, tmp_path):
     same(large.range_search(queries[:0], 1), plain.range_search(queries[:0], 1))
 
 
+def test_of_many_codes_at_one_distance_the_smallest_ids_are_found(tmp_path):
+    """All codes of 16 bits: 120 lie at distance 2 from each, and 560 at distance 3."""
+    codes = np.arange(1 << 16, dtype=">u2").view(np.uint8).reshape(-1, 2)
+    large, plain = both(tmp_path / "index", codes, 16, "flat")
+    for k in (1, 20, 100):
+        same(large.search(codes[:5], k), plain.search(codes[:5], k))
+
+
 @pytest.mark.parametrize("kind", ["inverted", "multi-hash"])
 @pytest.mark.parametrize("num_bits", [12, 64, 65])
 @pytest.mark.parametrize("make", [random_codes, repeated_codes])

@@ -19,7 +19,7 @@ from dshgan_tf.commands.main import main
 from dshgan_tf.postgres import load_codes as loading
 from dshgan_tf.postgres.connection import connected
 from dshgan_tf.postgres.postgres_index import PostgresIndex
-from dshgan_tf.postgres.statements import NEAREST, NEAREST_WITHIN
+from dshgan_tf.postgres.statements import FILTERED, NEAREST, NEAREST_WITHIN
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it has a folder of its own for sockets, and says so
@@ -82,6 +82,18 @@ def test_answers_are_those_of_the_index_in_memory(connection, num_bits, distinct
         for own, expected in zip(*found, strict=True):
             np.testing.assert_array_equal(own, expected)
             assert own.dtype == expected.dtype
+
+
+def test_of_many_codes_at_one_distance_the_smallest_ids_are_found(connection):
+    """All codes of 12 bits: 66 lie at distance 2 from each, and 220 at distance 3."""
+    codes = dsh.codes.pack(dsh.codes.unpack(np.arange(4096, dtype=">u2").view(np.uint8).reshape(-1, 2), 16)[:, 4:])
+    ids = np.random.default_rng(0).permutation(4096)
+    index, database = dsh.HammingIndex(12), PostgresIndex(connection, "photos", 12)
+    index.add(codes, ids)
+    database.add(codes, ids)
+    for k in (1, 20, 100):
+        for own, expected in zip(database.search(codes[:5], k), index.search(codes[:5], k), strict=True):
+            np.testing.assert_array_equal(own, expected)
 
 
 def test_replaced_and_removed(connection):
@@ -292,8 +304,9 @@ def test_a_graph_serves_the_plain_search_alone(connection):
     def plan(statement, values):
         return str(database._run("EXPLAIN " + statement, values).fetchall())
 
-    assert "photos_graph" in plan(*database._nearest(text, 5, None, ()))
-    assert "photos_graph" not in plan(*database._nearest(text, 5, "path = %s", ["3"]))
+    assert "photos_graph" in plan(NEAREST, (text, text, 42, 5, 5))
+    assert "photos_graph" not in plan(NEAREST_WITHIN, (text, 5, 24, 5))
+    assert "photos_graph" not in plan(FILTERED % "path = %s", (text, "3", 5))
     query = some_codes(2, 64, seed=8)
     for own, expected in zip(database.range_search(query, 24), index.range_search(query, 24), strict=True):
         np.testing.assert_array_equal(own, expected)
