@@ -16,7 +16,7 @@ from dshgan_tf.bulk_encoding.encoders import AT_A_TIME, Encoder, Engine, open_en
 from dshgan_tf.bulk_encoding.sources import Kind
 from dshgan_tf.errors import InputError
 from dshgan_tf.files import atomic_path
-from dshgan_tf.images.picture_files import look_at, read_image
+from dshgan_tf.images.picture_files import open_with_size, to_image
 from dshgan_tf.images.preprocessing import to_uint8
 from dshgan_tf.parallel import in_order
 
@@ -122,9 +122,8 @@ def _picture(image: Image, image_shape: tuple[int, int, int], ground: int) -> Pi
         if isinstance(contents, Exception):
             raise contents
         data = read_bytes(contents) if isinstance(contents, str) else contents
-        pixels = to_uint8(read_image(path, image_shape, data, ground))
-        (height, width), _ = look_at(data)
-        return Picture(path, pixels, height, width, None)
+        picture, (height, width) = open_with_size(path, data, ground)
+        return Picture(path, to_uint8(to_image(picture, image_shape)), height, width, None)
     except InputError as error:
         return Picture(path, None, None, None, str(error))
 

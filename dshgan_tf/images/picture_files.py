@@ -57,10 +57,18 @@ def open_picture(path: str | os.PathLike[str], contents: bytes | None = None, gr
     Raises:
         InputError: the file is missing, is no image or is too large; it names the file.
     """
+    return open_with_size(path, contents, ground)[0]
+
+
+def open_with_size(
+    path: str | os.PathLike[str], contents: bytes | None = None, ground: int = WHITE
+) -> tuple[Image.Image, tuple[int, int]]:
+    """Open an image file as `open_picture` does; return also its own height and width, neither turned nor reduced."""
     with _opened(path, contents) as opened:
+        size = opened.size[::-1]
         _check_size(opened, path, _reduce(opened, path))
         try:
-            return _grey_or_rgb(opened, ground)
+            return _grey_or_rgb(opened, ground), size
         except Exception as error:
             raise InputError(f"cannot read {path} as an image ({error}); give a JPEG or PNG file") from error
 
