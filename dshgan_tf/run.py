@@ -29,6 +29,7 @@ FILES = {
     "results": "results.json",
     "baselines": "baselines.json",
     "shift": "shift.json",
+    "near_copies": "near_copies.json",
     "plots": "plots",
 }
 

@@ -34,9 +34,12 @@ def evaluate_model(model: dsh.DSHGAN, splits: Splits, top_k: int | None, run: Ru
         classification stream on the queries whose classes it knows (for many labels an image: the share of label
         decisions that are right); and `code_statistics`, a dict, of the database.
     """
+    from dshgan_tf.training.near_copies import write_near_copies
     from dshgan_tf.training.plots import draw_calibration, draw_run  # matplotlib only when pictures are drawn
 
     seen = feature_splits(splits, model.average_encoder, teach=False) if model.encoder.head is not None else splits
+    if model.encoder.network.frozen:
+        write_near_copies(splits, seen, run)
     streams = model.predict_streams(seen.query.images)
     relaxed = model.predict_streams(seen.database.images)["relaxed_codes"]
     query_relaxed = streams["relaxed_codes"]

@@ -82,6 +82,30 @@ def retrieval_grid(
     return figure
 
 
+def draw_pairs(splits: Splits, pairs: np.ndarray, cosines: np.ndarray, path: Path, most: int = 24) -> None:
+    """Draw pairs of query and searched image, with their cosines.
+
+    Args:
+        splits: of pixels.
+        pairs: (P, 2) rows of query and searched image, P at least 1.
+        cosines: (P,) float.
+        path: without suffix.
+        most: pairs that are drawn.
+    """
+    some = pairs[:most]
+    columns = min(4, len(some))
+    lines = -(-len(some) // columns)
+    figure, axes = plt.subplots(lines, 2 * columns, figsize=(2.4 * columns, 1.5 * lines), squeeze=False)
+    for unused in axes.flat[2 * len(some) :]:
+        unused.set_axis_off()
+    for number, ((query, image), cosine) in enumerate(zip(some, cosines, strict=False)):
+        line, column = divmod(number, columns)
+        _show(axes[line, 2 * column], splits.query.images[query : query + 1][0], "none", "query")
+        _show(axes[line, 2 * column + 1], splits.database.images[image : image + 1][0], "none", f"{cosine:.3f}")
+    figure.suptitle(f"{len(some)} of {len(pairs)} pairs of query and searched image", fontsize=9)
+    save_figure(figure, path)
+
+
 def _show(axes: plt.Axes, image: np.ndarray, colour: str, caption: str) -> None:
     axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255)
     axes.set_xticks([])

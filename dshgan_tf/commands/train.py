@@ -104,6 +104,7 @@ def command(arguments: Sequence[str]) -> None:
     """Run the subcommand."""
     config, workdir = read_config(arguments)
     from dshgan_tf.training.comparison import read_entries  # heavy imports only once the command line is right
+    from dshgan_tf.training.near_copies import line_of
     from dshgan_tf.training.runner import train_and_evaluate
     from dshgan_tf.training.tables import results_sheet
 
@@ -116,5 +117,7 @@ def command(arguments: Sequence[str]) -> None:
     console = terminal.output()
     if done:
         console.print(f"{workdir} is done; its results:", markup=False)
+    if (line := line_of(run)) is not None:
+        console.print(line, markup=False, soft_wrap=True, style="yellow")
     stages = [Run(run.path("frozen")), run] if config.fine_tune else [run]
     console.print(results_sheet([read_entries(stage)[0] for stage in stages]).to_rich())
