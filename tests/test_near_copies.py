@@ -60,5 +60,5 @@ def test_a_run_on_a_frozen_backbone_tells_them(photos, trunk, tmp_path, capsys):
     (pair,) = [pair for pair in found["pairs"] if pair["query"] == int(query.ids[0]) and pair["cosine"] > 0.999]
     assert pair["image"] == int(searched.ids[twin]) and not pair["share_a_label"]
     assert "queries nearly show a searched image" in capsys.readouterr().out
-    assert "have different labels" in line_of(run)
+    assert "pairs with different labels: " in line_of(run)
     assert (run.path("plots") / "near_copies.png").exists()

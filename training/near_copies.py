@@ -82,4 +82,4 @@ def line_of(run: Run) -> str | None:
         "a table's column group keeps such pictures on one side"
     )
     differ = found["different_labels"]
-    return f"{line}; {differ:,} of the {len(found['pairs']):,} pairs have different labels" if differ else line
+    return f"{line}; pairs with different labels: {differ:,} of {len(found['pairs']):,}" if differ else line
