@@ -243,7 +243,7 @@ def test_mixed_precision_keeps_losses_and_metrics_in_float32(digits, batch, poli
     terms = encoder_terms(seen, model.task())
     synthetic = Images(**model.encoder(made[0], training=True), labels=made[2])
     scaled = model.generator.scaled(made[0]), *made[1:]
-    terms |= generator_terms(model.anchors(seen.real.relaxed_codes), synthetic, scaled, model.objective, False)
+    terms |= generator_terms(model.anchors(seen.real.relaxed_codes), synthetic, scaled, model.task())
     assert {"classification_loss", "pseudo_label_loss", "generator_diversity_loss"} <= set(terms)
     for name, term in terms.items():
         assert term.values.dtype == tf.float32, name

@@ -9,6 +9,7 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import dshgan_tf as dsh
 from dshgan_tf.losses.players import Task, encoder_terms, generator_terms
@@ -72,15 +73,43 @@ def test_the_papers_terms_of_the_encoder():
 
 def test_the_papers_terms_of_the_generator():
     anchors = array([[1, 0], [0, 1]])
-    terms = generator_terms(anchors, SYNTHETIC, (None, None, None), dsh.Objective.paper().resolve(2, False), False)
+    task = Task(dsh.Objective.paper().resolve(2, False), False, HALF)
+    terms = generator_terms(anchors, SYNTHETIC, (None, None, None), task)
     assert set(terms) == {"generator_triplet_loss", "generator_adversary_loss", "generator_classification_loss"}
     check(terms["generator_triplet_loss"], 1, [0, 7 / 4])
     # The paper's generator minimises log(1 - P(real)); ours, non-saturating, -log P(real).
-    check(terms["generator_adversary_loss"], 1, -array([LOG2, np.log(4 / 3), LOG2, LOG3]))
+    # It is averaged over the three members of a triplet, and the generator makes two of them.
+    check(terms["generator_adversary_loss"], 2 / 3, -array([LOG2, np.log(4 / 3), LOG2, LOG3]))
     check(terms["generator_classification_loss"], 1, [LOG2, np.log(4 / 3), LOG2, np.log(4 / 3)])
     objective = dataclasses.replace(PLAIN, diversity_weight=0.0).resolve(2, False)
-    terms = generator_terms(anchors, SYNTHETIC, (None, None, None), objective, False)
+    terms = generator_terms(anchors, SYNTHETIC, (None, None, None), Task(objective, False, HALF))
     check(terms["generator_adversary_loss"], 1, [LOG2, np.log(4), LOG2, np.log(3 / 2)])
+
+
+def test_the_first_stage_has_no_triplets():
+    objective = dsh.Objective(real_triplet_weight=0.1, similarity_weight=2.0).resolve(2, False)
+    batch, triplets = Batch(REAL, UNLABELED, SYNTHETIC), {"triplet_loss", "real_triplet_loss", "pseudo_triplet_loss"}
+    triplets |= {"similarity_loss", "generator_triplet_loss"}
+    weights = []
+    for stage in (0.0, 1.0):
+        task = Task(objective, False, HALF, 1.0, stage)
+        made = np.zeros((4, 1, 1, 1)), np.zeros((4, 1)), np.eye(3)[[0, 0, 1, 2]]
+        terms = encoder_terms(batch, task) | generator_terms(array([[1, 0], [0, 1]]), SYNTHETIC, made, task)
+        weights.append({name: float(term.weight) for name, term in terms.items()})
+    assert triplets <= set(weights[0])
+    for name, weight in weights[0].items():
+        assert weight == (0 if name in triplets else weights[1][name]), name
+        assert weights[1][name] > 0, name
+
+
+def test_anchors_may_be_left_out_of_what_learns():
+    codes = tf.Variable(array([[1, 0], [0.25, 1]]))
+    for learn in (True, False):
+        objective = dataclasses.replace(dsh.Objective.paper(), anchors_learn=learn).resolve(2, False)
+        with tf.GradientTape() as tape:
+            batch = Batch(REAL._replace(relaxed_codes=tf.convert_to_tensor(codes)), None, SYNTHETIC)
+            loss = tf.reduce_sum(encoder_terms(batch, Task(objective, False, HALF))["triplet_loss"].values)
+        assert (tape.gradient(loss, codes) is not None) == learn
 
 
 def test_every_real_image_counts_for_the_real_member():
@@ -118,7 +147,8 @@ def test_diversity_of_the_generator():
     images[1] = 0.1  # it differs from the first image by 0.1, in noise by 1
     noise, labels = array([[0.0], [1.0], [5.0], [9.0]]), np.eye(3)[[0, 0, 1, 2]]
     objective = dataclasses.replace(PLAIN, diversity_weight=0.3).resolve(2, False)
-    terms = generator_terms(array([[1, 0], [0, 1]]), SYNTHETIC, (images, noise, labels), objective, False)
+    task = Task(objective, False, HALF)
+    terms = generator_terms(array([[1, 0], [0, 1]]), SYNTHETIC, (images, noise, labels), task)
     check_weight = terms["generator_diversity_loss"]
     np.testing.assert_allclose(check_weight.values, [1 / 0.2, 1 / 0.2, 0, 0], rtol=1e-3)
     assert check_weight.weight == 0.3
@@ -218,3 +248,25 @@ def test_few_labels_ask_for_more_confidence(digits, labels_per_class, threshold)
         assert float(model.threshold.numpy()) == pytest.approx(0.95 if given is None else 0.8)
         model.fit(dsh.data.triplets(splits, 8), epochs=1, steps_per_epoch=1, verbose=0)
         assert float(model.threshold.numpy()) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_a_generator_may_stop_after_the_first_stage(devices, digits):
+    """Weights, statistics and optimizer stay as they were after two steps; the encoder goes on."""
+    cpus = [f"CPU:{number}" for number in range(devices)]
+    strategy = tf.distribute.MirroredStrategy(cpus) if devices > 1 else tf.distribute.get_strategy()
+    with strategy.scope():
+        keras.utils.set_random_seed(0)
+        network = dsh.Network(width=2, adversary="own")
+        model = dsh.DSHGAN(num_bits=6, num_classes=10, image_shape=(8, 8, 1), network=network)
+        model.compile(objective=dataclasses.replace(dsh.Objective.paper(gan_steps=2), generator_learns_on=False))
+    seen = []
+    for done, steps in ((0, 1), (1, 2), (2, 4)):
+        length = {"epochs": steps, "initial_epoch": done, "steps_per_epoch": 1, "total_steps": 4}
+        model.fit(dsh.data.triplets(digits, 8), **length, verbose=0)
+        networks = ([*model.generator.variables, *model.generator_player.optimizer.variables], model.encoder.weights)
+        seen.append([[keras.ops.convert_to_numpy(value) for value in values] for values in networks])
+    (first, _), (second, encoder), (fourth, later) = seen
+    assert any((a != b).any() for a, b in zip(first, second, strict=True))
+    assert all((a == b).all() for a, b in zip(second, fourth, strict=True))
+    assert any((a != b).any() for a, b in zip(encoder, later, strict=True))

@@ -124,7 +124,9 @@ def test_a_method_that_the_data_chose_names_nothing_of_a_generator(workdirs, tmp
 def test_presets_are_the_default_recipe_or_the_papers():
     for name, preset in PRESETS.items():
         assert preset.preset == name
-        assert preset.objective == (dsh.Objective.paper() if name.endswith("_paper") else dsh.Objective())
+        halves = dsh.Objective.paper(gan_steps=preset.steps // 2)
+        assert preset.objective == (halves if name.endswith("_paper") else dsh.Objective())
+        assert preset.objective.is_published == name.endswith("_paper")
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ class Difference:
 
 def is_paper(results: dict[str, Any]) -> bool:
     """Whether a run minimised the published objective."""
-    return results["objective"] == dataclasses.asdict(Objective.paper())
+    return Objective(**results["objective"]).is_published
 
 
 def method_of(results: dict[str, Any]) -> str:
@@ -129,14 +129,14 @@ def _bears_on_all(config: RunConfig) -> dict[str, Any]:
 def variant_of(config: RunConfig) -> str:
     """Say which of the fields that bear on every method are not the defaults; the paper's has a rate of its own."""
     fields, default = _bears_on_all(config), _bears_on_all(RunConfig())
-    if config.objective == Objective.paper():
+    if config.objective.is_published:
         del fields["encoder_learning_rate"]
     return ", ".join(f"{name} {value}" for name, value in fields.items() if value != default[name])
 
 
 def departures(config: RunConfig) -> list[str]:
     """What a run changes of its method, but the objective, which `method_of` names."""
-    is_paper = config.objective == Objective.paper()
+    is_paper = config.objective.is_published
     usual = _settings(RunConfig(**PUBLISHED) if is_paper else RunConfig(), "network", "optimization")
     own = _settings(config, "network", "optimization")
     # The paper's encoder has a rate of its own, which `variant_of` leaves to the method.

@@ -26,7 +26,12 @@ class Objective:
         graded_margin: margin of the triplets mined among real images times the share of labels in common; None for True
             where images have several labels and the trunk is frozen.
         triplet_weight: weight of the real-synthetic triplet loss.
+        gan_steps: steps at the beginning of the training without any triplets: the first stage of the published
+            procedure, which teaches generator, adversary and classification alone.
+        generator_learns_on: whether the generator still learns after `gan_steps`.
+        anchors_learn: whether real anchors learn from their real-synthetic triplets, or the synthetic images alone do.
         adversary_weight: weight of the adversary loss.
+        generator_adversary_weight: the same where the generator minimises it; None for `adversary_weight`.
         classification_weight: weight of the classification loss on real labelled images.
         synthetic_classification_weight: weight of the classification loss on synthetic images.
         synthetic_weight: factor of the encoder's terms that need synthetic images (triplets, the adversary, which
@@ -70,7 +75,11 @@ class Objective:
     margin: Rate | None = None
     graded_margin: bool | None = None
     triplet_weight: Weight = 0.1
+    gan_steps: Annotated[int, pydantic.Field(ge=0)] = 0
+    generator_learns_on: bool = True
+    anchors_learn: bool = True
     adversary_weight: Weight = 1.0
+    generator_adversary_weight: Weight | None = None
     classification_weight: Weight = 1.0
     synthetic_classification_weight: Weight = 0.3
     synthetic_weight: Weight | None = None
@@ -94,17 +103,25 @@ class Objective:
         """Check what goes together."""
         if self.cut_labeled and not self.augment:
             raise InputError("cut_labeled needs augment; leave --no-augment out")
+        if not self.generator_learns_on and not self.gan_steps:
+            raise InputError("a generator that does not learn on must learn before; give --gan-steps")
 
     @classmethod
-    def paper(cls) -> Objective:
+    def paper(cls, gan_steps: int = 0) -> Objective:
         """The objective of Qiu et al. (SIGIR 2017): saturating, margin 1, weights 1, nothing else.
 
+        The paper averages the adversary's loss over the three members of a triplet. The generator's two are two thirds.
         It needs a model whose adversary is a stream of its own, `Network(adversary="own")`; `compile` refuses others.
+
+        Args:
+            gan_steps: of its first stage, without triplets; the paper does not say how long that is.
         """
         return cls(
             generator_loss="saturating",
             margin=1.0,
             triplet_weight=1.0,
+            gan_steps=gan_steps,
+            generator_adversary_weight=2 / 3,
             synthetic_classification_weight=1.0,
             synthetic_weight=1.0,
             graded_margin=False,
@@ -121,6 +138,11 @@ class Objective:
             anchor_stride=1,
             needs_adversary="own",
         )
+
+    @property
+    def is_published(self) -> bool:
+        """Whether this is the published objective, whatever the length of its first stage."""
+        return self == Objective.paper(self.gan_steps)
 
     def threshold_for(self, fewest_labels: int) -> float:
         """Return the threshold of pseudo-labels.
@@ -147,6 +169,7 @@ class Objective:
         return dataclasses.replace(
             self,
             margin=given(self.margin, num_bits / 4),
+            generator_adversary_weight=given(self.generator_adversary_weight, self.adversary_weight),
             synthetic_weight=given(self.synthetic_weight, 0.1 if multi_label or pretrained else 1.0),
             bit_balance_weight=given(self.bit_balance_weight, 1.0 if multi_label else 0.0),
             graded_margin=given(self.graded_margin, multi_label and pretrained),

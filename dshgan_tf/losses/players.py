@@ -10,6 +10,7 @@ from dshgan_tf.losses.terms import Batch, Images, Term
 
 RESTS_ON_PSEUDO_LABELS = ("pseudo_label_loss", "balance_loss", "pseudo_triplet_loss")
 RESTS_ON_SYNTHETIC_IMAGES = ("triplet_loss", "adversary_loss", "synthetic_classification_loss")
+TRIPLETS = ("triplet_loss", "real_triplet_loss", "pseudo_triplet_loss", "similarity_loss")
 TEACHES_BY_SYNTHETIC_IMAGES = ("triplet_loss", "synthetic_classification_loss")
 
 
@@ -21,12 +22,14 @@ class Task(NamedTuple):
         multi_label: whether an image may have several labels.
         label_frequency: (L,) float, how frequent each label is among the labelled images.
         ramp: scalar in [0, 1], factor of the terms that rest on synthetic images or on pseudo-labels.
+        triplets: 0 in the first stage, without triplets, and 1 after it.
     """
 
     objective: Objective
     multi_label: bool
     label_frequency: Any
     ramp: Any = 1.0
+    triplets: Any = 1.0
 
 
 def encoder_terms(batch: Batch, task: Task) -> dict[str, Term]:
@@ -48,30 +51,27 @@ def encoder_terms(batch: Batch, task: Task) -> dict[str, Term]:
         **additions.pseudo_label_terms(batch, everyone, objective, multi_label, task.label_frequency),
         **additions.bit_balance(everyone, objective),
     }
+    terms = scale(terms, TRIPLETS, task.triplets)
     terms = scale(terms, RESTS_ON_PSEUDO_LABELS, task.ramp)
     terms = scale(terms, RESTS_ON_SYNTHETIC_IMAGES, objective.synthetic_weight)
     return scale(terms, TEACHES_BY_SYNTHETIC_IMAGES, task.ramp * additions.confident_share(everyone, objective))
 
 
-def generator_terms(
-    anchor_codes: Any, synthetic: Images, made: tuple[Any, Any, Any], objective: Objective, multi_label: bool
-) -> dict[str, Term]:
+def generator_terms(anchor_codes: Any, synthetic: Images, made: tuple[Any, Any, Any], task: Task) -> dict[str, Term]:
     """What the generator minimises.
 
     Args:
         anchor_codes: (A, K) relaxed codes of the anchors, constants here.
         synthetic: what the encoder says of the 2 A synthetic images, all x+, then all x-.
         made: these images (2 A, H, W, C), scaled by `Generator.scaled`, their noise (2 A, Z) and their labels (2 A, L).
-        objective: the weights, resolved.
-        multi_label: whether an image may have several labels.
+        task: objective and data.
 
     Returns:
         Name -> term.
     """
-    return {
-        **published.generator_terms(anchor_codes, synthetic, objective, multi_label),
-        **additions.diversity(*made, objective),
-    }
+    terms = published.generator_terms(anchor_codes, synthetic, task.objective, task.multi_label)
+    terms |= additions.diversity(*made, task.objective)
+    return scale(terms, ("generator_triplet_loss",), task.triplets)
 
 
 def scale(terms: dict[str, Term], names: tuple[str, ...], factor: Any) -> dict[str, Term]:

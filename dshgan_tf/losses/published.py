@@ -127,6 +127,7 @@ def encoder_terms(batch: Batch, objective: Objective, multi_label: bool) -> dict
     if synthetic is None:
         return terms
     anchors = real.relaxed_codes[:: objective.anchor_stride]
+    anchors = anchors if objective.anchors_learn else ops.stop_gradient(anchors)
     positives, negatives = ops.split(synthetic.relaxed_codes, 2)
     triplets = triplet_loss(anchors, positives, negatives, objective.margin)
     classification = classification_loss(synthetic.labels, synthetic.class_logits, multi_label)
@@ -158,7 +159,7 @@ def generator_terms(anchor_codes: Any, synthetic: Images, objective: Objective, 
     classification = classification_loss(synthetic.labels, synthetic.class_logits, multi_label)
     return {
         "generator_triplet_loss": Term(objective.triplet_weight, triplets),
-        "generator_adversary_loss": Term(objective.adversary_weight, adversary),
+        "generator_adversary_loss": Term(objective.generator_adversary_weight, adversary),
         "generator_classification_loss": Term(objective.synthetic_classification_weight, classification),
     }
 

@@ -93,12 +93,11 @@ class AlternatingTraining(keras.Model):
             with frozen_statistics(self.encoder):
                 streams = self.encoder.streams(self.augmenter.strong(images, members=2), training=True)
             made = self.generator.scaled(images), noise, labels
-            terms = generator_terms(
-                anchor_codes, Images(**streams, labels=labels), made, self.objective, self.encoder.multi_label
-            )
+            terms = generator_terms(anchor_codes, Images(**streams, labels=labels), made, self.task())
             return self.training_metrics.weighted_sum("generator_loss", terms), None
 
-        self.generator_player.update(loss)
+        done = None if self.objective.generator_learns_on else self.triplets()
+        self.generator_player.update(loss, done)
 
     def synthesise(self, data: Tensors, training: bool) -> tuple[Any, Any, Any]:
         """Make the synthetic members of a batch's triplets, x+ = G(z, labels) and x- = G(z', other labels).
@@ -178,7 +177,7 @@ class AlternatingTraining(keras.Model):
 
     def task(self) -> Task:
         """Return what the losses must know beside the images."""
-        return Task(self.objective, self.encoder.multi_label, self.label_frequency, self.ramp())
+        return Task(self.objective, self.encoder.multi_label, self.label_frequency, self.ramp(), self.triplets())
 
     def ramp(self) -> Any:
         """Return a factor in [0, 1] that grows over the first share `ramp` of the training."""
@@ -186,6 +185,12 @@ class AlternatingTraining(keras.Model):
             return 1.0
         length = ops.maximum(self.objective.ramp * self.total_steps, 1.0)
         return ops.cast(ops.minimum(ops.cast(self.steps, "float32") / length, 1.0), keras.config.floatx())
+
+    def triplets(self) -> Any:
+        """Return 0 in the first stage of a training, which has no triplets, and 1 after it."""
+        if not self.objective.gan_steps:
+            return 1.0
+        return ops.cast(self.steps >= self.objective.gan_steps, keras.config.floatx())
 
     def test_step(self, data: Tensors) -> dict[str, Any]:
         """Compute the encoder's terms as deployed: averaged weights, no augmentation, no update."""

@@ -44,16 +44,18 @@ class Player:
         self.network, self.optimizer, self.metrics = network, optimizer, metrics
         self.skip_non_finite = skip_non_finite
 
-    def update(self, compute: Callable[[], tuple[Any, Any]]) -> Any:
+    def update(self, compute: Callable[[], tuple[Any, Any]], done: Any = None) -> Any:
         """Take one step down a loss.
 
         Args:
             compute: returns this replica's share of the loss, a scalar, and anything besides.
+            done: scalar, 1 where the network has learnt all that it is to learn; None where it never has.
 
         Returns:
             What `compute` returned besides.
         """
         before = self._before() if self.skip_non_finite else []
+        learnt = [] if done is None else remember([*self.network.variables, *self.optimizer.variables])
         with recorded_together(), tf.GradientTape() as tape:
             loss, besides = compute()
             loss = self.optimizer.scale_loss(loss)
@@ -63,6 +65,8 @@ class Player:
         broken = is_broken([loss] if scaled else [loss, *gradients])
         self.optimizer.apply(gradients, self.network.trainable_variables)
         undo(before, broken)
+        if done is not None:
+            undo(learnt, done)
         self.metrics.non_finite_updates.update_state(broken / replicas_here())
         return besides
 
