@@ -1,5 +1,6 @@
 """`dshgan encode-all`: every image is in the output exactly once, whatever was killed, with the codes of `encode`."""
 
+import hashlib
 import io
 import json
 import os
@@ -20,6 +21,7 @@ from pyarrow import csv, parquet
 import dshgan_tf as dsh
 from dshgan_tf.bulk_encoding import encode_all as driver
 from dshgan_tf.bulk_encoding import plan
+from dshgan_tf.bulk_encoding.code_files import names_of
 from dshgan_tf.bulk_encoding.encoders import identity, open_encoder
 from dshgan_tf.commands.main import main
 from dshgan_tf.files import checksum
@@ -141,7 +143,7 @@ def test_a_second_call_does_what_is_missing(model, images, expected, tmp_path, s
     (folder / "notes.txt").write_text("mine")
     assert main(command(folder, model, output)) == 0
     printed = capsys.readouterr().out
-    assert "50 images in 3 files, codes of 12 bits (50 hashed now)" in printed
+    assert "50 images in 3 files, codes of 12 bits (50 read now)" in printed
     assert "1 cannot be read" in printed and "not read, no known image format: 1 .txt" in printed
     (broken,) = [row for row in rows(output) if row["error"]]
     assert broken["path"] == "0/00003.png" and broken["code"] is None and "cannot read 0/00003.png" in broken["error"]
@@ -154,7 +156,7 @@ def test_a_second_call_does_what_is_missing(model, images, expected, tmp_path, s
         (folder / "0" / f"{i:05d}.png").write_bytes(png(images[i]))
     assert main(command(folder, model, output)) == 0
     printed = capsys.readouterr().out
-    assert "60 images in 4 files" in printed and "(30 hashed now)" in printed
+    assert "60 images in 4 files" in printed and "(30 read now)" in printed
     assert "1 are in the source no more; their rows stay" in printed
     assert all((output / name).stat().st_mtime_ns == times[name] for name in times if "1.parquet" not in name)
     found = rows(output)
@@ -403,6 +405,20 @@ def test_codes_are_searched_where_they_lie(model, images, tmp_path, capsys):
     given = ["search", str(model), str(source / names[3]), "--codes", str(output)]
     assert "give one of them" in refused(capsys, [*given, "--db", "postgresql://x/y", "--table", "t"])
     assert "codes alone know no --labels" in refused(capsys, [*given[:2], "--labels", "1", *given[3:]])
+    assert "give at least one image file" in refused(capsys, [*given[:2], *given[3:]])
+    assert "nowhere is not there" in refused(capsys, [*given[:4], str(tmp_path / "nowhere")])
+    assert "is no file; give an encoder_*.tflite" in refused(capsys, ["search", str(tmp_path), *given[2:]])
+    with pytest.raises(dsh.InputError, match="no image with the id 999"):
+        names_of(output, [999])
+    assert "another file" not in capsys.readouterr().err
+    other = tmp_path / "other" / model.name
+    other.parent.mkdir()
+    changed = model.read_bytes() + b"\0"
+    other.write_bytes(changed)
+    about = json.loads(model.with_suffix(".json").read_text()) | {"sha256": hashlib.sha256(changed).hexdigest()}
+    other.with_suffix(".json").write_text(json.dumps(about))
+    assert main(["search", str(other), *given[2:]]) == 0
+    assert "another file than" in capsys.readouterr().err
     (output / "codes-000000.parquet").write_bytes(b"torn")
     assert "codes-000000.parquet is not what manifest.json says" in refused(capsys, given)
 

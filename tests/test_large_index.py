@@ -29,11 +29,12 @@ def same(found, expected):
         assert own.dtype == other.dtype
 
 
+@pytest.mark.parametrize("kind", ["flat", "multi-hash"])
 @pytest.mark.parametrize("num_bits", [1, 12, 64, 65])
 @pytest.mark.parametrize("make", [random_codes, repeated_codes])
-def test_flat_is_the_plain_index_ties_and_all(make, num_bits, tmp_path):
-    large, plain = both(tmp_path / "index", make(500, num_bits), num_bits, "flat")
-    assert len(large) == 500 and large.num_bits == num_bits and large.kind == "flat"
+def test_exact_kinds_are_the_plain_index_ties_and_all(make, num_bits, kind, tmp_path):
+    large, plain = both(tmp_path / "index", make(500, num_bits), num_bits, kind)
+    assert len(large) == 500 and large.num_bits == num_bits and large.kind == kind
     assert large.distinct == len(np.unique(plain.codes, axis=0))
     queries = np.concatenate([make(6, num_bits), plain.codes[:6]])
     for k in (1, 10, 250, 500):
@@ -44,19 +45,19 @@ def test_flat_is_the_plain_index_ties_and_all(make, num_bits, tmp_path):
     same(large.range_search(queries[:0], 1), plain.range_search(queries[:0], 1))
 
 
-def test_of_many_codes_at_one_distance_the_smallest_ids_are_found(tmp_path):
+@pytest.mark.parametrize("kind", ["flat", "multi-hash"])
+def test_of_many_codes_at_one_distance_the_smallest_ids_are_found(kind, tmp_path):
     """All codes of 16 bits: 120 lie at distance 2 from each, and 560 at distance 3."""
     codes = np.arange(1 << 16, dtype=">u2").view(np.uint8).reshape(-1, 2)
-    large, plain = both(tmp_path / "index", codes, 16, "flat")
+    large, plain = both(tmp_path / "index", codes, 16, kind)
     for k in (1, 20, 100):
         same(large.search(codes[:5], k), plain.search(codes[:5], k))
 
 
-@pytest.mark.parametrize("kind", ["inverted", "multi-hash"])
 @pytest.mark.parametrize("num_bits", [12, 64, 65])
 @pytest.mark.parametrize("make", [random_codes, repeated_codes])
-def test_quick_kinds_find_true_distances_and_nearly_all(make, num_bits, kind, tmp_path):
-    large, plain = both(tmp_path / "index", make(3000, num_bits), num_bits, kind)
+def test_inverted_lists_find_true_distances_and_nearly_all(make, num_bits, tmp_path):
+    large, plain = both(tmp_path / "index", make(3000, num_bits), num_bits, "inverted")
     queries = make(20, num_bits)
     for k in (1, 10, 3000):
         distances, ids = large.search(queries, k)
@@ -70,7 +71,7 @@ def test_quick_kinds_find_true_distances_and_nearly_all(make, num_bits, kind, tm
         same(large.range_search(queries, radius), plain.range_search(queries, radius))
 
 
-def test_multi_hash_misses_nothing_within_seven_bits(tmp_path):
+def test_multi_hash_misses_nothing_within_seven_bits(tmp_path, monkeypatch):
     """Of four tables of 16 bits one differs in at most one bit, where all 64 differ in at most seven."""
     codes = random_codes(5000, 64)
     large, plain = both(tmp_path / "index", codes, 64, "multi-hash")
@@ -81,6 +82,8 @@ def test_multi_hash_misses_nothing_within_seven_bits(tmp_path):
     queries = codes[:50] ^ dsh.codes.pack(flips)
     distances, _ = plain.search(queries, 1)
     assert distances.max() == 7  # so the bound is reached
+    monkeypatch.setattr(LargeIndex, "_within", None)  # no look at every code is needed, or there
+    monkeypatch.setattr(large, "_all", None)
     same(large.search(queries, 1), plain.search(queries, 1))
 
 
@@ -110,7 +113,9 @@ def test_distinct_codes_by_hand():
 
 def test_what_cannot_be_indexed_or_searched_is_named(tmp_path):
     codes, ids = random_codes(10, 16), np.arange(10)
-    for wrong in ((codes[:0], ids[:0], 16), (codes, ids[:9], 16), (codes, ids / 2, 16), (codes, ids, 24)):
+    with pytest.raises(dsh.InputError, match="there are no codes to index"):
+        build_large_index(tmp_path / "none", codes[:0], ids[:0], 16)
+    for wrong in ((codes, ids[:9], 16), (codes, ids / 2, 16), (codes, ids, 24)):
         with pytest.raises(dsh.InputError):
             build_large_index(tmp_path / "none", *wrong)
     with pytest.raises(dsh.InputError, match="an id is there twice"):
@@ -119,6 +124,8 @@ def test_what_cannot_be_indexed_or_searched_is_named(tmp_path):
         build_large_index(tmp_path / "none", codes, ids, 16, "graph")
     assert not list(tmp_path.iterdir())
     large, _ = both(tmp_path / "index", codes, 16, "flat")
+    with pytest.raises(dsh.InputError, match="is there already"):
+        build_large_index(tmp_path / "index", codes, ids, 16)
     for k in (0, 11):
         with pytest.raises(dsh.InputError, match="between 1 and the 10 images"):
             large.search(codes, k)

@@ -104,6 +104,10 @@ def test_replaced_and_removed(connection):
     assert database.paths([1, 4]) == {1: "a2", 4: "d"}
     distances, ids = database.search(np.array([[255]], np.uint8), 4)
     assert distances.tolist() == [[0, 0, 4, 8]] and ids.tolist() == [[1, 3, 4, 2]]
+    connection.execute("DELETE FROM photos WHERE id = 2")  # its code stays
+    with pytest.raises(ValueError, match="only 0 of 1 images were found, since codes of removed ones are in the way"):
+        database.search(np.zeros((1, 1), np.uint8), 1)
+    database.add(np.array([[0]], np.uint8), [2])
     database.remove([2])
     assert database.distinct_codes == 2  # nobody has the code 0 any more, so no search stops at it
     with pytest.raises(ValueError, match="got 9, which is not"):
@@ -220,6 +224,7 @@ def test_load_and_search_by_the_commands(trained, url, tmp_path, capsys):
     assert [(row["distance"], row["name"]) for row in answer["neighbours"]] == [
         (distance, f"{i:02d}.png") for distance, i in zip(distances[0], ids[0], strict=True)
     ]
+    assert "another file" not in capsys.readouterr().err  # the table knows who made its codes
     assert main(["search", *given, "--radius", "0"]) == 0
     assert "07.png" in capsys.readouterr().out
     # Again: nothing is twice, and more images are added.
@@ -315,6 +320,14 @@ def test_a_graph_serves_the_plain_search_alone(connection):
     some.add(codes[3::7], np.arange(3, 3000, 7))
     for own, expected in zip((distances, ids), some.search(query, 5), strict=True):
         np.testing.assert_array_equal(own, expected)
+    with pytest.raises(ValueError, match="is written %%"):
+        database.search(query, 5, "path LIKE '3%'")
+    with pytest.raises(ValueError, match="cannot filter by 'colour = 3'"):
+        database.search(query, 5, "colour = 3")
+    database.drop_graph()
+    for own, expected in zip(database.search(query, 20), index.search(query, 20), strict=True):
+        np.testing.assert_array_equal(own, expected)
+    database.build_graph()
     found = database.search(query, 1500)  # more than a graph search keeps in view at once
     assert found[0].shape == (2, 1500)
     with pytest.raises(ValueError, match="radius must be between 0 and num_bits=64, got -1"):
@@ -353,7 +366,7 @@ def test_what_cannot_be_used_is_one_line(server, url, tmp_path, capsys, monkeypa
             assert "PGPASSWORD" in refused(capsys, arguments)
     monkeypatch.setenv("PGPASSWORD", "secret")
     nobody = "postgresql://me@127.0.0.1:1/x"
-    assert "lets nobody in" in refused(capsys, [*load, nobody, "--table", "photos"])
+    assert "cannot connect to the database" in refused(capsys, [*load, nobody, "--table", "photos"])
     assert "1 to 50 bytes" in refused(capsys, [*load, url, "--table", ""])
     assert "has one action, load" in refused(capsys, ["db", "drop"])
     with connected(url) as connection, pytest.raises(ValueError, match="has no table 'others'"):
@@ -370,7 +383,7 @@ def test_what_cannot_be_used_is_one_line(server, url, tmp_path, capsys, monkeypa
         rules.write_text("local all guarded scram-sha-256\n" + before)
         connection.execute("SELECT pg_reload_conf()")
     guarded = url.replace("postgres:@", "guarded@")
-    assert "lets nobody in" in refused(capsys, [*load, guarded, "--table", "photos"])
+    assert "cannot connect to the database" in refused(capsys, [*load, guarded, "--table", "photos"])
     # No pgvector, and no right to switch it on.
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("CREATE DATABASE bare")

@@ -19,7 +19,7 @@ from dshgan_tf.search.large_index import LargeIndex, build_large_index
 Watched = Callable[[Iterable[str]], Iterable[str]]
 
 
-def index_of(folder: Path, watched: Watched = lambda files: files) -> LargeIndex:
+def index_of(folder: str | Path, watched: Watched = lambda files: files) -> LargeIndex:
     """Return an index of all codes of an output. It is built where there is none of what the manifest says now.
 
     Args:
@@ -32,6 +32,7 @@ def index_of(folder: Path, watched: Watched = lambda files: files) -> LargeIndex
     Raises:
         InputError: no such folder, a damaged one, or one without codes.
     """
+    folder = Path(folder)
     manifest = read_manifest(folder)
     target = folder / f"index-{checksum(folder / MANIFEST)[:16]}"
     if not target.exists():
@@ -42,19 +43,22 @@ def index_of(folder: Path, watched: Watched = lambda files: files) -> LargeIndex
     return LargeIndex(target)
 
 
-def names_of(folder: Path, ids: Iterable[int]) -> dict[int, str]:
+def names_of(folder: str | Path, ids: Iterable[int]) -> dict[int, str]:
     """Return the names of images by their ids.
 
     Raises:
-        InputError: a file of codes is damaged.
+        InputError: a file of codes is damaged, or an id is of no image.
     """
     from pyarrow import parquet
 
+    folder = Path(folder)
     manifest, wanted = read_manifest(folder), collections.defaultdict(set)
     for i in ids:
         wanted[i // MOST_ROWS].add(i % MOST_ROWS)
     files, names = list(manifest["files"]), {}
     for shard, rows in wanted.items():
+        if not 0 <= shard < len(files) or max(rows) >= manifest["files"][files[shard]]["images"]:
+            raise InputError(f"{folder} has no image with the id {shard * MOST_ROWS + max(rows)}")
         paths = parquet.read_table(checked_file(folder, manifest, files[shard]), columns=["path"])["path"]
         names.update({shard * MOST_ROWS + row: paths[row].as_py() for row in rows})
     return names

@@ -57,6 +57,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     Raises:
         InputError: there is none, or none of `dshgan encode-all`.
     """
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not there; give a folder that dshgan encode-all wrote")
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
         missing = {"output", "num_bits", "files"} - set(manifest)

@@ -82,6 +82,8 @@ def _folder(source: str) -> Source:
         images, foreign = _remote_folder(source)
     elif Path(source).is_dir():
         images, foreign = find_images(Path(source))
+    elif Path(source).exists():
+        raise InputError(f"{source} is none of these; give {FORMS}")
     else:
         raise InputError(f"{source} is not there; give {FORMS}")
     kind, names = "files", list(images)

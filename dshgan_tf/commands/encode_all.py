@@ -49,7 +49,7 @@ def encode_all(
     console, counts = terminal.output(), done.manifest
     console.print(
         f"{output}: {counts['images']:,} images in {len(counts['files']):,} files, codes of {counts['num_bits']} bits "
-        f"({done.hashed:,} hashed now)",
+        f"({done.hashed:,} read now)",
         markup=False,
     )
     if counts["broken"]:

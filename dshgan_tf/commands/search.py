@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from dshgan_tf.search.calibration import Expectation
+    from dshgan_tf.search.litert_encoder import LiteRTEncoder
 
 
 MOST_DRAWN = 100  # neighbours a query on the contact sheet
@@ -116,22 +117,27 @@ class Search:
         encoder = LiteRTEncoder(self.index)
         with connected(self.db) as connection:
             index = PostgresIndex(connection, self.table)
+            _warn_of_another(encoder, index.models())
             return neighbours(index, index.paths, encoder, self.images, self.k, self.radius)
 
     def _in_files(self, folder: Path) -> list[list[Neighbour]]:
         from dshgan_tf.bulk_encoding.code_files import index_of, names_of
+        from dshgan_tf.bulk_encoding.manifest import read_manifest
         from dshgan_tf.search.litert_encoder import LiteRTEncoder
         from dshgan_tf.search.neighbours import neighbours
 
         encoder = LiteRTEncoder(self.index)
         index = index_of(folder, terminal.bar("indexing the codes"))
+        _warn_of_another(encoder, {read_manifest(folder).get("model_sha256")} - {None})
         return neighbours(index, lambda ids: names_of(folder, ids), encoder, self.images, self.k, self.radius)
 
     def _check(self) -> None:
-        if (self.db is None) != (self.table is None):
-            raise InputError("--db and --table go together")
         if self.db is not None and self.codes is not None:
             raise InputError("--codes and --db both say where the codes are; give one of them")
+        if (self.db is None) != (self.table is None):
+            raise InputError("--db and --table go together")
+        if (self.db or self.codes) and not (self.images or self.labels):
+            raise InputError("give at least one image file to search with")
         if (self.db or self.codes) and (self.labels or self.precision is not None or self.picture is not None):
             raise InputError("codes alone know no --labels, --precision and --picture; leave them out")
         if bool(self.images) == bool(self.labels):
@@ -142,6 +148,16 @@ class Search:
             raise InputError("--precision is known for pictures, not for labels; give --radius")
         if self.radius is not None and self.precision is not None:
             raise InputError("--radius and --precision both choose a radius; give one of them")
+
+
+def _warn_of_another(encoder: LiteRTEncoder, models: set[str]) -> None:
+    """Say that codes were made by another file; a SavedModel of the same run is one, too."""
+    if models and encoder.sidecar()["sha256"] not in models:
+        terminal.say(
+            f"note: another file than {encoder.model} made these codes; distances mean something only where both are "
+            "exports of one run",
+            "yellow",
+        )
 
 
 def _expectation(index: ImageIndex, radius: int | None, precision: float | None) -> Expectation | None:

@@ -142,6 +142,7 @@ def _opened(path: str | os.PathLike[str], contents: bytes | None) -> Iterator[Im
             opened = stack.enter_context(JpegImagePlugin.JpegImageFile(file) if head == JPEG else Image.open(file))
         except Exception as error:  # Pillow's readers raise whatever a damaged file makes them stumble over
             known = {UnidentifiedImageError: "of no known format", Image.DecompressionBombError: "far too large"}
+            known |= {FileNotFoundError: "it is not there", IsADirectoryError: "it is a folder"}
             reason = known.get(type(error), error)
             advice = "give a JPEG or PNG file"
             if os.fspath(path).lower().endswith(HEIF) and not _read_heif_too():

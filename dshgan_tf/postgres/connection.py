@@ -39,7 +39,7 @@ def connected(url: str) -> Iterator[Any]:
     try:
         opened = psycopg.connect(url, autocommit=True, client_encoding="utf8")
     except psycopg.OperationalError as error:
-        raise InputError(f"the database lets nobody in: {_first_line(error)}") from None
+        raise InputError(f"cannot connect to the database: {_first_line(error)}") from None
     try:
         with opened as connection:
             yield connection

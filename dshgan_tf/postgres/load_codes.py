@@ -67,10 +67,11 @@ def _load(path: Path, manifest: dict[str, Any], index: PostgresIndex) -> None:
     with index.connection.transaction():
         index.put(_rows(path, manifest["num_bits"]), (shard * MOST_ROWS, (shard + 1) * MOST_ROWS))
         index._execute(
-            "INSERT INTO {loaded} VALUES (%s, %s, %s) ON CONFLICT (file) DO UPDATE SET sha256 = EXCLUDED.sha256",
+            "INSERT INTO {loaded} VALUES (%s, %s, %s, %s) ON CONFLICT (file) DO UPDATE SET sha256 = EXCLUDED.sha256",
             path.name,
             manifest["files"][path.name]["sha256"],
             manifest["output"],
+            manifest.get("model_sha256"),
         )
 
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from dshgan_tf.codes import check_codes, unpack
 from dshgan_tf.errors import InputError
+from dshgan_tf.postgres import statements
 from dshgan_tf.postgres.connection import check_pgvector, need_pgvector
-from dshgan_tf.postgres.statements import FILTERED, INDEXES, NEAREST, NEAREST_WITHIN, TABLES, WITHIN
 
 Index = Literal["none", "hnsw"]
 SEEN = 200  # codes that a graph search keeps in view, at least
@@ -39,7 +39,7 @@ class PostgresIndex:
 
     def __init__(self, connection: Any, table: str, num_bits: int | None = None) -> None:
         self.connection, self.table = connection, table
-        self._images, self._codes, self._loaded = _names(table)
+        statements.check_name(table)
         stored = self._stored_bits()
         if stored is None:
             if num_bits is None:
@@ -162,7 +162,7 @@ class PostgresIndex:
             else:
                 rows = [self._filtered(text, int(k), where, values) for text in texts]
         if (least := min(map(len, rows), default=k)) < k:
-            raise InputError(f"k must be at most the {least} images that are there, got {k}")
+            raise InputError(self._too_few(least, k, where))
         pairs = np.array(rows, np.int64).reshape(len(texts), k, 2)
         return pairs[..., 0].astype(np.int32), pairs[..., 1]
 
@@ -183,7 +183,7 @@ class PostgresIndex:
             raise InputError(f"radius must be between 0 and num_bits={self.num_bits}, got {radius}")
         texts = as_text(check_codes(query_codes, self.num_bits, "query_codes"), self.num_bits)
         with self._one_state():
-            rows = [self._run(WITHIN, (text, int(radius))).fetchall() for text in texts]
+            rows = [self._run(statements.WITHIN, (text, int(radius))).fetchall() for text in texts]
         limits = np.cumsum([0, *map(len, rows)], dtype=np.int64)
         pairs = np.array([pair for row in rows for pair in row], np.int64).reshape(-1, 2)
         return limits, pairs[:, 0].astype(np.int32), pairs[:, 1]
@@ -192,6 +192,14 @@ class PostgresIndex:
         """Return the names of images by their ids."""
         return dict(self._execute("SELECT id, path FROM {images} WHERE id = ANY(%s)", [int(i) for i in ids]).fetchall())
 
+    def models(self) -> set[str]:
+        """Return the checksums of the encoders that made the codes, as far as `load_codes` knows them."""
+        return {model for (model,) in self._execute("SELECT DISTINCT model FROM {loaded}").fetchall() if model}
+
+    def drop_graph(self) -> None:
+        """Drop the graph index, so that searches are exact again."""
+        self._execute("DROP INDEX IF EXISTS {graph}")
+
     def build_graph(self) -> None:
         """Build a graph index (HNSW) over the distinct codes: faster for millions of them, and not exact."""
         self._execute("CREATE INDEX IF NOT EXISTS {graph} ON {codes} USING hnsw (code bit_hamming_ops)")
@@ -199,20 +207,34 @@ class PostgresIndex:
     def _nearest(self, text: str, k: int, quick: bool) -> list[tuple[int, int]]:
         """Distance and id of the k nearest images of one query. `quick` leaves ties to what an index finds."""
         looked = 2 * k + 32  # codes; so many that mostly no tie at the distance of place k is cut
-        found = self._run(NEAREST, (text, text, looked, k, k)).fetchall()
+        found = self._run(statements.NEAREST, (text, text, looked, k, k)).fetchall()
         if quick or (found and found[-1][0] < found[-1][2]):
             return [(distance, i) for distance, i, _ in found]
         cut = found[-1][0] if found else self.num_bits
-        return self._run(NEAREST_WITHIN, (text, k, cut, k)).fetchall()
+        return self._run(statements.NEAREST_WITHIN, (text, k, cut, k)).fetchall()
+
+    def _too_few(self, found: int, k: int, where: str | None) -> str:
+        if where is None and len(self) >= k:
+            return (
+                f"only {found} of {k} images were found, since codes of removed ones are in the way: delete them from "
+                f"{self.table}_codes, or remove images by PostgresIndex.remove"
+            )
+        return f"k must be at most the {found} images that are there, got {k}"
 
     def _filtered(self, text: str, k: int, where: str, values: Sequence[Any]) -> list[tuple[int, int]]:
         """Distance and id of the k nearest images that a filter leaves."""
-        statement = FILTERED % where.replace("{", "{{").replace("}", "}}")
-        return self._run(statement, (text, *values, k)).fetchall()
+        import psycopg
+
+        statement = statements.FILTERED % where.replace("{", "{{").replace("}", "}}")
+        try:
+            return self._run(statement, (text, *values, k)).fetchall()
+        except psycopg.ProgrammingError as error:
+            reason = str(error).split("\n")[0]
+            raise InputError(f"cannot filter by {where!r} ({reason}); a % that is no value's is written %%") from error
 
     def _is_quick(self) -> bool:
         """Whether an index that is not exact lies over the codes."""
-        return bool(self._execute(INDEXES, self._codes.as_string(self.connection)).fetchone()[0])
+        return bool(self._execute(statements.INDEXES, f"{self.table}_codes").fetchone()[0])
 
     @contextlib.contextmanager
     def _one_state(self, seen: int = SEEN) -> Iterator[None]:
@@ -228,16 +250,7 @@ class PostgresIndex:
 
     def _run(self, statement: str, values: Sequence[Any]) -> Any:
         """Run a statement; names become identifiers, values stay parameters."""
-        from psycopg import sql
-
-        filled = sql.SQL(statement).format(
-            images=self._images,
-            codes=self._codes,
-            loaded=self._loaded,
-            graph=sql.Identifier(f"{self.table}_graph"),
-            bits=sql.Literal(getattr(self, "num_bits", 0)),
-        )
-        return self.connection.execute(filled, values)
+        return self.connection.execute(statements.filled(statement, self.table, getattr(self, "num_bits", 0)), values)
 
     def _lock(self) -> None:
         """Let no other writer in; readers go on."""
@@ -266,7 +279,7 @@ class PostgresIndex:
         self.num_bits = int(num_bits)
         try:
             with self.connection.transaction():
-                for statement in TABLES:
+                for statement in statements.TABLES:
                     self._execute(statement)
         except psycopg.errors.DuplicateTable as error:
             raise InputError(f"the database has another table of this name ({error}); give another --table") from None
@@ -277,11 +290,3 @@ class PostgresIndex:
 def as_text(codes: np.ndarray, num_bits: int) -> list[str]:
     """Return packed codes as PostgreSQL writes bits: texts of zeros and ones."""
     return [(row + ord("0")).astype(np.uint8).tobytes().decode() for row in unpack(codes, num_bits)]
-
-
-def _names(table: str) -> tuple[Any, Any, Any]:
-    from psycopg import sql
-
-    if not table or "\0" in table or len(table.encode()) > 50:
-        raise InputError(f"a table's name has 1 to 50 bytes, got {table!r}")
-    return tuple(sql.Identifier(name) for name in (table, f"{table}_codes", f"{table}_loaded"))

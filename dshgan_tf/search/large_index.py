@@ -27,8 +27,8 @@ FLIPPED = 1  # of these bits differ at most where multi-hash looks
 class LargeIndex:
     """Search a folder that `build_large_index` wrote. It is mapped into memory, and cannot be changed.
 
-    Distances are exact. Of a flat index answers and order are those of `HammingIndex` without relaxed codes. The other
-    two kinds are faster, and may miss near codes; `range_search` is exact with all.
+    Distances are exact. Of the kinds "flat" and "multi-hash" answers and order are those of `HammingIndex` without
+    relaxed codes. "inverted" may miss near codes; its `range_search` is exact.
 
     Attributes:
         num_bits: K.
@@ -56,6 +56,7 @@ class LargeIndex:
         except (OSError, EOFError, ValueError, KeyError, RuntimeError) as error:
             raise InputError(f"{folder} is no index of build_large_index ({error}); build it again") from error
         self._all = _every_code(self._near, folder / CODES)
+        self._reach = _reach(self._near, self.num_bits)
         self.distinct = int(self._near.ntotal)
         if self.distinct + 1 != len(self._starts) or self._starts[-1] != len(self._ids):
             raise InputError(f"{folder} is damaged; build it again")
@@ -111,19 +112,18 @@ class LargeIndex:
 
     def _with_ties(self, query: np.ndarray, near: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, ...]:
         """Return distances and rows of the codes that hold the k nearest images, all of equal distance among them."""
-        if self._images_of(rows).sum() < k:
-            return self._nearest_of_all(query, k)
-        last = near[np.searchsorted(np.cumsum(self._images_of(rows)), k)]
-        if self.kind == "flat" and last == near[-1] and len(rows) < self.distinct:
-            return self._within(query, int(last))
+        certain = self.kind != "inverted"
+        if self._images_of(rows).sum() < k or self._farthest(near, rows, k) > self._reach:
+            (near,), (rows,) = self._all.search(query[None], min(2 * k + 32, self.distinct))
+            certain = True
+        last = self._farthest(near, rows, k)
+        if certain and last == near[-1] and len(rows) < self.distinct:
+            return self._within(query, last)
         return near[near <= last], rows[near <= last]
 
-    def _nearest_of_all(self, query: np.ndarray, k: int) -> tuple[np.ndarray, ...]:
-        """Look at every code, where the quick way found too few images."""
-        radius = 1
-        while self._images_of(self._within(query, radius)[1]).sum() < k:
-            radius *= 2
-        return self._within(query, radius)
+    def _farthest(self, near: np.ndarray, rows: np.ndarray, k: int) -> int:
+        """Return the distance of the k-th image."""
+        return int(near[np.searchsorted(np.cumsum(self._images_of(rows)), k)])
 
     def _within(self, query: np.ndarray, radius: int) -> tuple[np.ndarray, ...]:
         """Return distances and rows of all codes within a radius."""
@@ -157,6 +157,16 @@ def _every_code(near: Any, path: Path) -> Any:
     return every
 
 
+def _reach(near: Any, num_bits: int) -> int:
+    """Return the distance up to which an index misses nothing that it looks for.
+
+    Codes that differ in few bits are alike in a table: fewer than tables, times one more than bits are flipped.
+    """
+    if isinstance(near, faiss.IndexBinaryMultiHash):
+        return int(near.nhash * (near.nflip + 1) - 1)
+    return num_bits
+
+
 def build_large_index(
     folder: str | os.PathLike[str], codes: np.ndarray, ids: np.ndarray, num_bits: int, kind: Kind | None = None
 ) -> None:
@@ -170,14 +180,19 @@ def build_large_index(
         ids: (N,) integers, none twice.
         num_bits: K.
         kind: "flat" looks at every distinct code. "inverted" looks into the lists of the nearest of many centres.
-            "multi-hash" looks for codes of which 16 bits are as the query's, but for one. None takes flat up to
-            2,000,000 distinct codes, then inverted.
+            "multi-hash" looks for codes of which 16 bits are as the query's, but for one, and at every code where the
+            k nearest lie farther than that finds for certain: 7 bits of 64. None takes flat up to 2,000,000 distinct
+            codes, then inverted.
 
     Raises:
         InputError: nothing to index, codes and ids that do not fit each other, or an unknown kind.
     """
+    if Path(folder).exists():
+        raise InputError(f"{folder} is there already; remove it, or give another folder")
     codes, ids = check_codes(codes, num_bits), np.asarray(ids)
-    if not len(codes) or ids.shape != (len(codes),) or not np.issubdtype(ids.dtype, np.integer):
+    if not len(codes):
+        raise InputError("there are no codes to index; give one at least")
+    if ids.shape != (len(codes),) or not np.issubdtype(ids.dtype, np.integer):
         raise InputError(f"ids must be integers, one a code, got {ids.shape} {ids.dtype} for {len(codes)} codes")
     if len(np.unique(ids)) != len(ids):
         raise InputError("an id is there twice; give each code its own")

@@ -39,6 +39,8 @@ class LiteRTEncoder:
 
     def __init__(self, model: str | os.PathLike[str], batch_size: int = 1, threads: int | None = None) -> None:
         self.model, self.batch_size = Path(model), batch_size
+        if not self.model.is_file():
+            raise InputError(f"{model} is no file; give an encoder_*.tflite file that dshgan export wrote")
         try:
             self._interpreter = Interpreter(str(model), num_threads=threads)
             self._runner = self._interpreter.get_signature_runner("serving_default")
@@ -108,7 +110,9 @@ class LiteRTEncoder:
             fits = fits and shape == list(self.image_shape) and about["bitorder"] == "big"
             fits = fits and type(ground) is int and 0 <= ground <= 255
             fits = fits and about["sha256"] == hashlib.sha256(self.model.read_bytes()).hexdigest()
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        except KeyError as error:
+            raise InputError(f"{path} does not say {error}: it is of an older export; export the run again") from error
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             raise InputError(f"cannot read {path} ({error!r}); copy it again from the export") from error
         if not fits:
             raise InputError(f"{path} does not describe {self.model}; copy both again from one export")
