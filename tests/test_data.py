@@ -284,7 +284,7 @@ def test_what_unseen_classes_cannot_be_is_refused():
         split(source, Protocol("arrays", 2, 2, unseen_classes=3), 0, "arrays")
     with pytest.raises(ValueError, match="give unseen_classes too"):
         split(source, Protocol("arrays", 2, 2, unlabeled_unseen=True), 0, "arrays")
-    with pytest.raises(ValueError, match="load got unseen; a protocol's"):
+    with pytest.raises(ValueError, match="load got unseen; beside its own arguments it takes fields, ground, "):
         dsh.data.load("digits", unseen=3)
     splits = dsh.data.load("digits", unseen_classes=4, unlabeled_unseen=True, seed=1)
     assert len(splits.unseen_names) == 4 and len(splits.unlabeled) == 1797 - 200 - 6

@@ -257,7 +257,7 @@ def test_a_generator_may_stop_after_the_first_stage(devices, digits):
     strategy = tf.distribute.MirroredStrategy(cpus) if devices > 1 else tf.distribute.get_strategy()
     with strategy.scope():
         keras.utils.set_random_seed(0)
-        network = dsh.Network(width=2, adversary="own")
+        network = dsh.Network(width=2, adversary="own", norm="none")
         model = dsh.DSHGAN(num_bits=6, num_classes=10, image_shape=(8, 8, 1), network=network)
         model.compile(objective=dataclasses.replace(dsh.Objective.paper(gan_steps=2), generator_learns_on=False))
     seen = []
