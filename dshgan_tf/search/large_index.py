@@ -158,9 +158,10 @@ def _every_code(near: Any, path: Path) -> Any:
 
 
 def _reach(near: Any, num_bits: int) -> int:
-    """Return the distance up to which an index misses nothing that it looks for.
+    """Return the distance up to which an index misses nothing.
 
-    Codes that differ in few bits are alike in a table: fewer than tables, times one more than bits are flipped.
+    Multi-hash finds a code when one of its tables differs in no more bits than are flipped. If all T tables differed in
+    F + 1 bits and more, the codes would differ in T (F + 1) bits.
     """
     if isinstance(near, faiss.IndexBinaryMultiHash):
         return int(near.nhash * (near.nflip + 1) - 1)
