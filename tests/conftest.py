@@ -57,6 +57,12 @@ def batch(digits):
 
 
 @pytest.fixture(scope="session")
+def two_devices():
+    """One strategy for all tests: a second on the same devices would use the collective keys of the first again."""
+    return tf.distribute.MirroredStrategy([device.name for device in tf.config.list_logical_devices("CPU")[:2]])
+
+
+@pytest.fixture(scope="session")
 def trained(tmp_path_factory):
     """A workdir whose model has learnt something: its codes are decided, so int8 keeps them."""
     from dshgan_tf.training.presets import PRESETS

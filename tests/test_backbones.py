@@ -8,7 +8,6 @@ import pytest
 from dshgan_tf.export.held_out import HeldOut
 from dshgan_tf.export.saved_model import export_saved_model
 from dshgan_tf.export.tflite import export_tflite
-from test_replicas import two_devices
 
 import dshgan_tf as dsh
 
@@ -112,13 +111,13 @@ def test_a_file_is_trained_as_this_run_trains(splits, tmp_path):
     np.testing.assert_allclose(taught, model.predict_streams(splits.query.images)["class_logits"], rtol=0.1, atol=0.1)
 
 
-def test_replicas_record_one_set_of_a_backbones_statistics(file, splits):
-    with two_devices().scope():
+def test_replicas_record_one_set_of_a_backbones_statistics(file, splits, two_devices):
+    with two_devices.scope():
         model = dsh.DSHGAN(8, 3, SHAPE, method="semi-supervised", network=dsh.Network(backbone=str(file)))
         model.compile()
     model.fit(dsh.data.triplets(splits, 6), steps_per_epoch=2, verbose=0)
     for variable in [*model.encoder.weights, *model.average_encoder.weights]:
-        first, second = (part.numpy() for part in two_devices().experimental_local_results(variable.value))
+        first, second = (part.numpy() for part in two_devices.experimental_local_results(variable.value))
         np.testing.assert_array_equal(first, second, err_msg=variable.path)
 
 

@@ -251,10 +251,9 @@ def test_few_labels_ask_for_more_confidence(digits, labels_per_class, threshold)
 
 
 @pytest.mark.parametrize("devices", [1, 2])
-def test_a_generator_may_stop_after_the_first_stage(devices, digits):
+def test_a_generator_may_stop_after_the_first_stage(devices, digits, two_devices):
     """Weights, statistics and optimizer stay as they were after two steps; the encoder goes on."""
-    cpus = [f"CPU:{number}" for number in range(devices)]
-    strategy = tf.distribute.MirroredStrategy(cpus) if devices > 1 else tf.distribute.get_strategy()
+    strategy = two_devices if devices > 1 else tf.distribute.get_strategy()
     with strategy.scope():
         keras.utils.set_random_seed(0)
         network = dsh.Network(width=2, adversary="own", norm="none")

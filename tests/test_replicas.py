@@ -1,7 +1,5 @@
 """Distribution on two logical CPU devices: the same training as on one."""
 
-import functools
-
 import keras
 import numpy as np
 import pytest
@@ -18,12 +16,6 @@ def float64():
     yield
     keras.config.set_floatx(before)
     keras.config.set_dtype_policy(policy)
-
-
-@functools.cache
-def two_devices():
-    # One for all tests: a second strategy on the same devices would use the collective keys of the first again.
-    return tf.distribute.MirroredStrategy([device.name for device in tf.config.list_logical_devices("CPU")[:2]])
 
 
 def train(strategy, splits, steps, sampling="uniform", **objective):
@@ -44,9 +36,9 @@ def train(strategy, splits, steps, sampling="uniform", **objective):
     return model, before, {name: value[0] for name, value in history.history.items()}
 
 
-def test_two_replicas_equal_one(digits, float64):
+def test_two_replicas_equal_one(digits, float64, two_devices):
     one, before, logs_of_one = train(tf.distribute.get_strategy(), digits, steps=50)
-    two, _, logs_of_two = train(two_devices(), digits, steps=50)
+    two, _, logs_of_two = train(two_devices, digits, steps=50)
     for a, b in zip(one.variables, two.variables, strict=True):
         first, second = (keras.ops.convert_to_numpy(variable) for variable in (a, b))
         np.testing.assert_allclose(first, second, rtol=1e-9, atol=1e-12, err_msg=a.path)
@@ -58,7 +50,7 @@ def test_two_replicas_equal_one(digits, float64):
             assert logs_of_two[name] == pytest.approx(value, rel=1e-9), name
 
 
-def test_two_replicas_equal_one_with_several_labels(float64):
+def test_two_replicas_equal_one_with_several_labels(float64, two_devices):
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (400, 8, 8, 1), np.uint8)
     labels = rng.random((400, 10)) < np.linspace(0.1, 0.5, 10)
@@ -67,7 +59,7 @@ def test_two_replicas_equal_one_with_several_labels(float64):
     arguments = {"steps": 5, "sampling": "balanced", "graded_margin": True, "bit_balance_weight": 1.0}
     arguments["pseudo_label_threshold"] = 0.501  # some labels of an image are known, others not
     one, _, logs_of_one = train(tf.distribute.get_strategy(), splits, **arguments)
-    two, _, logs_of_two = train(two_devices(), splits, **arguments)
+    two, _, logs_of_two = train(two_devices, splits, **arguments)
     for a, b in zip(one.variables, two.variables, strict=True):
         first, second = (keras.ops.convert_to_numpy(variable) for variable in (a, b))
         np.testing.assert_allclose(first, second, rtol=1e-9, atol=1e-12, err_msg=a.path)
@@ -75,34 +67,33 @@ def test_two_replicas_equal_one_with_several_labels(float64):
         assert logs_of_two[name] == pytest.approx(logs_of_one[name], rel=1e-9) and logs_of_one[name] > 0, name
 
 
-def test_replicas_draw_different_noise():
+def test_replicas_draw_different_noise(two_devices):
     from dshgan_tf.replicas import global_size, own_rows
 
-    strategy = two_devices()
-    with strategy.scope():
+    with two_devices.scope():
         seed = keras.random.SeedGenerator(0)
 
     @tf.function
     def draw():
-        return strategy.run(lambda: own_rows(keras.random.normal((global_size(4), 3), seed=seed)))
+        return two_devices.run(lambda: own_rows(keras.random.normal((global_size(4), 3), seed=seed)))
 
-    first, second = (rows.numpy() for rows in strategy.experimental_local_results(draw()))
+    first, second = (rows.numpy() for rows in two_devices.experimental_local_results(draw()))
     assert first.shape == second.shape == (4, 3)
     assert not np.intersect1d(first, second).size
 
 
-def test_an_indivisible_batch_is_refused(digits):
-    with two_devices().scope():
+def test_an_indivisible_batch_is_refused(digits, two_devices):
+    with two_devices.scope():
         model = dsh.DSHGAN(num_bits=6, num_classes=10, image_shape=(8, 8, 1), network=dsh.Network(width=3))
         model.compile()
     with pytest.raises(ValueError, match="batch_size 15 is not divisible by 2 replicas"):
         model.fit(dsh.data.triplets(digits, 15), epochs=1)
 
 
-def test_the_default_recipe_means_the_same_on_two_replicas(digits):
+def test_the_default_recipe_means_the_same_on_two_replicas(digits, two_devices):
     # Adam and float32 on batches that are normalised together: close, not equal.
     means = []
-    for strategy in (tf.distribute.get_strategy(), two_devices()):
+    for strategy in (tf.distribute.get_strategy(), two_devices):
         keras.utils.set_random_seed(0)
         with strategy.scope():
             model = dsh.DSHGAN(num_bits=32, num_classes=10, image_shape=(8, 8, 1), network=dsh.Network(width=16))
@@ -119,8 +110,8 @@ def test_the_default_recipe_means_the_same_on_two_replicas(digits):
 
 
 @pytest.mark.parametrize("norm", ["batch", "sync_batch"])
-def test_replicas_record_one_set_of_statistics(digits, norm):
-    first, batches = two_devices(), dsh.data.triplets(digits, 16)
+def test_replicas_record_one_set_of_statistics(digits, norm, two_devices):
+    first, batches = two_devices, dsh.data.triplets(digits, 16)
     with first.scope():
         model = dsh.DSHGAN(num_bits=6, num_classes=10, image_shape=(8, 8, 1), network=dsh.Network(width=3, norm=norm))
         model.compile()
