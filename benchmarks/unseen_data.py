@@ -18,43 +18,18 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
-import matplotlib
 import numpy as np
 from dshgan_tf.training.comparison import paired_difference
-from PIL import Image, ImageDraw, ImageFont
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 import dshgan_tf as dsh
 
-COUNT, SIDE, BITS, BATCH = 6000, 28, 32, 64
+sys.path.append(str(Path(__file__).parent))
+from small_pictures import letters, photographs
+
+BITS, BATCH = 32, 64
 METHODS = {"no GAN": {"gan": False}, "no synthetic images": {"method": "semi-supervised"}, "default": {}}
-
-
-def letters():
-    """Ten letters, turned and moved, in the typefaces that come with matplotlib."""
-    folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
-    families = [path for kind in ("DejaVuS*", "STIXGeneral*") for path in sorted(folder.glob(f"{kind}.ttf"))]
-    typefaces = [str(path) for path in families if not path.stem.endswith("Display")]  # these have no letters
-    rng = np.random.default_rng(0)
-    images, labels = np.zeros((COUNT, SIDE, SIDE, 1), np.uint8), np.arange(COUNT) % 10
-    for i, label in enumerate(track(labels, "letters")):
-        picture = Image.new("L", (SIDE, SIDE), int(rng.integers(0, 60)))
-        typeface = ImageFont.truetype(typefaces[rng.integers(len(typefaces))], int(rng.integers(16, 26)))
-        middle = tuple(SIDE / 2 + rng.integers(-3, 4, 2))
-        pen = ImageDraw.Draw(picture)
-        pen.text(middle, "ABEFGHKRSX"[label], font=typeface, fill=int(rng.integers(120, 256)), anchor="mm")
-        turned = np.asarray(picture.rotate(rng.normal(0, 12), Image.Resampling.BILINEAR), np.float32)
-        images[i, ..., 0] = np.clip(turned + rng.normal(0, 25, turned.shape), 0, 255)
-    return images, labels
-
-
-def photographs():
-    """CIFAR-10 without colours and without its edge."""
-    splits = dsh.data.load("cifar10", seed=0)
-    images = np.asarray(splits.database.images[:COUNT], np.float32).mean(-1, keepdims=True)[:, 2:30, 2:30]
-    return images.astype(np.uint8), np.asarray(splits.database.labels[:COUNT])
 
 
 def run(splits, seed, steps, arguments):
