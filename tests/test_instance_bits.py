@@ -37,22 +37,23 @@ def test_equal_images_are_hashed_all_the_same():
 
 
 @pytest.mark.parametrize(
-    ("num_bits", "num_classes", "multi_label", "network", "expected"),
+    ("num_bits", "num_classes", "channels", "multi_label", "network", "expected"),
     [
-        (32, 10, False, dsh.Network(), 20),  # 12 of 32 tell the classes
-        (64, 10, False, dsh.Network(), 52),  # more bits all tell single images apart
-        (48, 200, False, dsh.Network(), 32),  # two hundred classes need 16
-        (48, 6, False, dsh.Network(backbone="MobileNetV2", trained_layers=0), 8),  # five sixths of 48 are 40
-        (64, 10, False, dsh.Network(backbone="MobileNetV2"), 10),  # 53.3 rounded up are 54
-        (12, 10, False, dsh.Network(), 4),  # ten classes need 8
-        (6, 10, False, dsh.Network(), 0),
-        (32, 10, True, dsh.Network(), 0),
-        (32, 10, False, dsh.Network(adversary="own"), 0),
-        (32, 10, True, dsh.Network(instance_bits=5), 5),
+        (32, 10, 1, False, dsh.Network(), 20),  # 12 of 32 tell the classes
+        (64, 10, 1, False, dsh.Network(), 52),  # more bits all tell single images apart
+        (48, 200, 1, False, dsh.Network(), 32),  # two hundred classes need 16
+        (48, 6, 3, False, dsh.Network(backbone="MobileNetV2", trained_layers=0), 8),  # five sixths of 48 are 40
+        (64, 10, 3, False, dsh.Network(backbone="MobileNetV2"), 10),  # 53.3 rounded up are 54
+        (48, 10, 3, False, dsh.Network(), 8),  # five sixths of 48, of colour images
+        (12, 10, 1, False, dsh.Network(), 4),  # ten classes need 8
+        (6, 10, 1, False, dsh.Network(), 0),
+        (32, 10, 1, True, dsh.Network(), 0),
+        (32, 10, 1, False, dsh.Network(adversary="own"), 0),
+        (32, 10, 1, True, dsh.Network(instance_bits=5), 5),
     ],
 )
-def test_how_many_bits_tell_single_images_apart(num_bits, num_classes, multi_label, network, expected):
-    assert network.instance_bits_for(num_bits, num_classes, multi_label) == expected
+def test_how_many_bits_tell_single_images_apart(num_bits, num_classes, channels, multi_label, network, expected):
+    assert network.instance_bits_for(num_bits, num_classes, channels, multi_label) == expected
 
 
 def test_bits_must_be_left_for_the_classes():

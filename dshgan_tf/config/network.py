@@ -15,10 +15,11 @@ from dshgan_tf.errors import InputError
 Width = Annotated[int, pydantic.Field(ge=1, le=512)]
 NoiseSize = Annotated[int, pydantic.Field(ge=1, le=4096)]
 LayerCount = Annotated[int, pydantic.Field(ge=0)]
-SEMANTIC_SHARE = 3 / 8  # of the bits, for the classes: with the small trunk
-OF_A_BACKBONE = 5 / 6  # and on a pretrained one
+SEMANTIC_SHARE = 5 / 6  # of the bits, for the classes
+OF_GREY_IMAGES = 3 / 8  # with the small trunk
 WHITE = 255  # grey level
-ENOUGH = 12  # semantic bits of the small trunk, where the classes need no more
+ENOUGH = 12  # semantic bits of grey images, where the classes need no more
+GREY = 1  # channel
 
 
 @settings
@@ -90,24 +91,26 @@ class Network:
         """Whether the generator makes features of a frozen trunk instead of pixels."""
         return self.frozen and self.generator != "pixels"
 
-    def instance_bits_for(self, num_bits: int, num_classes: int, multi_label: bool) -> int:
+    def instance_bits_for(self, num_bits: int, num_classes: int, channels: int, multi_label: bool) -> int:
         """Return how many bits of a code tell single images apart.
 
-        The others tell the classes. They are five sixths of all bits on a pretrained backbone. With the small trunk
-        they are three eighths, and no more than 12. They are at least twice as many as number the classes. Where images
-        have several labels, and in the paper's network, all bits tell the classes (docs/method/unseen.md).
+        The others tell the classes. They are five sixths of all bits. Of grey images with the small trunk they are
+        three eighths, and no more than 12. They are at least twice as many as number the classes. Where images have
+        several labels, and in the paper's network, all bits tell the classes (docs/method/unseen.md).
 
         Args:
             num_bits: K.
             num_classes: L.
+            channels: C of the images, 1 or 3.
             multi_label: whether an image may have several labels.
 
         Raises:
             ValueError: no bit would be left for the classes.
         """
         if self.instance_bits is None:
-            of_small = min(math.ceil(SEMANTIC_SHARE * num_bits), ENOUGH)
-            share = of_small if self.backbone == "small" else math.ceil(OF_A_BACKBONE * num_bits)
+            of_grey = min(math.ceil(OF_GREY_IMAGES * num_bits), ENOUGH)
+            grey = self.backbone == "small" and channels == GREY
+            share = of_grey if grey else math.ceil(SEMANTIC_SHARE * num_bits)
             semantic = max(share, 2 * math.ceil(math.log2(num_classes)))
             return 0 if multi_label or self.adversary == "own" else max(0, num_bits - semantic)
         if self.instance_bits >= num_bits:

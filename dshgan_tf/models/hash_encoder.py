@@ -82,7 +82,7 @@ class HashEncoder(keras.Model):
             network = dataclasses.replace(network, backbone="file", weights=network.backbone)
         images = keras.Input(image_shape, name="images")
         features, rows = _features(images, network, trunk)
-        instance_bits = network.instance_bits_for(num_bits, num_classes, multi_label)
+        instance_bits = network.instance_bits_for(num_bits, num_classes, image_shape[-1], multi_label)
         sizes = Sizes(num_bits - instance_bits, instance_bits, num_classes, network.adversary)
         if network.has_hidden_layer:
             outputs = feature_head(features.shape[-1], sizes)(features)
