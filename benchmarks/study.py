@@ -77,10 +77,17 @@ STUDIES = {
     "digits-ablation": Study({name: ("digits", *flags) for name, flags in ABLATION.items()}, seeds=(0, 1, 2, 3, 4)),
     "digits-unseen": Study(
         {
-            name: ("digits", "--protocol", "digits-unseen", *flags)
+            name: ("digits", "--protocol", "digits-unseen", "--num-bits", "64", *flags)
             for name, flags in {**GAN_AND_RIVALS, "all_semantic": ("--instance-bits", "0")}.items()
         },
-        seeds=(0, 1, 2, 3, 4),
+        seeds=tuple(range(10)),
+    ),
+    "cifar10-unseen": Study(
+        {
+            name: ("cifar10", "--protocol", "cifar10-unseen", "--num-bits", "64", *FAST, *flags)
+            for name, flags in {"default": (), "no_gan": ("--no-gan",)}.items()
+        },
+        seeds=(0, 1, 2),
     ),
     "cifar10-labels": Study(
         # 5,000 labels take the preset's own 2,500 steps to learn.

@@ -35,7 +35,7 @@ from dshgan_tf.data.splits import Splits
 from dshgan_tf.files import write_json
 
 Found = dict[str, float]
-DEFAULT = "default"
+ITQ = "ITQ of the features"
 
 
 def of_codes(splits: Splits, query: np.ndarray, database: np.ndarray) -> Found:
@@ -60,27 +60,27 @@ def rivals(splits: Splits, seed: int, network: dsh.Network) -> dict[str, Callabl
     taught = with_teacher(splits)
     all_semantic, mostly_instance = (dataclasses.replace(network, instance_bits=count) for count in (0, 30))
     return {
-        DEFAULT: lambda: trained(taught, seed, network, "dsh-gan"),
+        "default": lambda: trained(taught, seed, network, "dsh-gan"),
         "all bits semantic": lambda: trained(taught, seed, all_semantic, "dsh-gan"),
         "30 bits that know no class": lambda: trained(taught, seed, mostly_instance, "dsh-gan"),
         "no generated features": lambda: trained(taught, seed, network, "semi-supervised"),
-        "ITQ of the features": lambda: itq(splits),
+        ITQ: lambda: itq(splits),
         "cosine of the features, not coded": lambda: float_metrics(splits, *features_by_cosine(splits)),
     }
 
 
-def table(rows: dict[str, dict[str, Found]], labels: int) -> Table:
-    """Lay the means out, and the default's gains."""
-    shown = Table(title=f"{labels} labels a class")
+def table(rows: dict[str, dict[str, Found]], title: str) -> Table:
+    """Lay the means out, and the gains over ITQ of the features."""
+    shown = Table(title=title)
     shown.add_column("")
     for column in KINDS.values():
-        shown.add_column(f"{column}, and the default's gain")
+        shown.add_column(f"{column}, gain over ITQ")
     for name, seeds in rows.items():
         cells = []
         for kind in KINDS:
             values = {seed: found[kind] for seed, found in seeds.items()}
-            gain = paired_difference({seed: found[kind] for seed, found in rows[DEFAULT].items()}, values)
-            cells.append(f"{np.mean(list(values.values())):.3f}" + ("" if name == DEFAULT else f", {gain}"))
+            gain = paired_difference(values, {seed: rows[ITQ][seed][kind] for seed in seeds})
+            cells.append(f"{np.mean(list(values.values())):.3f}" + ("" if name == ITQ else f", {gain}"))
         shown.add_row(name, *cells)
     return shown
 
@@ -103,7 +103,9 @@ def main() -> None:
     rows = json.loads(given.output.read_text()) if given.output.exists() else {}
     console = Console()
     for budget in given.labels:
-        found = rows.setdefault(str(budget), {})
+        train_too = "images of unseen classes train too" if given.unlabeled_unseen else "none of their images trains"
+        title = f"{given.data}, {budget} labels a class, {given.unseen_classes} classes unseen, {train_too}"
+        found = rows.setdefault(title, {})
         for seed in map(str, given.seeds):
             unseen = {"unseen_classes": given.unseen_classes, "unlabeled_unseen": given.unlabeled_unseen}
             splits = split(source, Protocol("unseen", QUERIES, budget, **unseen), int(seed), given.data)
@@ -112,7 +114,7 @@ def main() -> None:
                     found[name][seed] = run()
                     console.print(budget, seed, name, found[name][seed], highlight=False)
                     write_json(given.output, rows)
-        console.print(table(found, budget))
+        console.print(table(found, title))
 
 
 if __name__ == "__main__":

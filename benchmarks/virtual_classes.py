@@ -112,7 +112,7 @@ class WithVirtualClasses(dsh.DSHGAN):
             found = weighted(name, terms)
             if name != "encoder_loss" or self.way == "neither":
                 return found
-            return found + self.weight * ops.mean(self.pull)
+            return found + self.weight * self.ramp() * ops.mean(self.pull)
 
         self.training_metrics.weighted_sum = with_virtual
         try:

@@ -14,6 +14,8 @@ from dshgan_tf.training.baselines import (
     spread_over_all,
     trunk_of,
 )
+from sklearn.metrics import average_precision_score
+from sklearn.metrics.pairwise import cosine_similarity
 
 import dshgan_tf as dsh
 from dshgan_tf.codes import pack
@@ -94,6 +96,12 @@ def test_hashers_that_need_more_features_are_left_out_and_the_class_is_a_code(di
     assert not any(name.endswith("pixels") for name in rows)
     flat = flat_pixels(digits)
     assert rows["cosine, pixels, not coded"]["metrics"]["map"] == float_metrics(flat, *features_by_cosine(flat))["map"]
+    sides = [np.asarray(trunk_of(model)(part.images.astype(np.float32))) for part in (digits.query, digits.database)]
+    rooted = [np.sign(side) * np.sqrt(np.abs(side)) for side in sides]
+    centred = [side - np.concatenate(rooted).mean(axis=0) for side in rooted]
+    relevant = digits.query.labels[:, None] == digits.database.labels
+    judged = [average_precision_score(*pair) for pair in zip(relevant, cosine_similarity(*centred), strict=True)]
+    assert rows["cosine, trunk, not coded"]["metrics"]["map"] == pytest.approx(np.mean(judged), abs=1e-4)
     spread = rows["label spreading, pixels, knows the queries, not coded"]
     assert spread["metrics"]["map"] == float_metrics(flat, *spread_over_all(flat))["map"] > 0.7
     assert not spread["uses_model"] and "class by label spreading, pixels (10 bits)" in rows

@@ -118,9 +118,9 @@ def evaluate_baselines(model: dsh.DSHGAN, splits: Splits, run: Run) -> dict[str,
 
     Returns:
         Name -> `num_bits`, `uses_model` and `metrics` of `retrieval.evaluate`. With more bits than features there is
-        no row of hashers on these features. Beside a frozen trunk there is none on pixels. Three rows need no training:
-        the cosine of pixels, or of a frozen trunk's features, and what label spreading over the nearest of them says,
-        as floats and as the class alone.
+        no row of hashers on these features. Beside a frozen trunk there is none on pixels. Some rows need no hash: the
+        cosine of pixels and of the trunk's features, and what label spreading over the nearest pixels, or features of a
+        frozen trunk, says, as floats and as the class alone.
     """
     frozen = model.encoder.head is not None
     seen = feature_splits(splits, model.average_encoder, teach=False) if frozen else splits
@@ -144,6 +144,9 @@ def evaluate_baselines(model: dsh.DSHGAN, splits: Splits, run: Run) -> dict[str,
         codes = [pack(bits(values[side]).astype(np.uint8)) for side in ("query", "database")]
         rows[f"{name}, {of}"] = _row(codes, splits, model.num_bits, uses_model=of == "trunk")
     rows |= _rows_without_training(seen if frozen else _of_pixels(splits), "trunk" if frozen else "pixels")
+    if not frozen:
+        floats = cosine_features(features["query"], features["database"])
+        rows["cosine, trunk, not coded"] = _floats(splits, *floats, uses_model=True)
     codes = [pack(_class_bits(model, images)) for images in (seen.query.images, seen.database.images)]
     rows[f"{CLASS_AS_CODE} ({model.num_classes} bits)"] = _row(codes, splits, model.num_classes, uses_model=True)
     write_json(run.path("baselines"), rows)
@@ -152,22 +155,20 @@ def evaluate_baselines(model: dsh.DSHGAN, splits: Splits, run: Run) -> dict[str,
 
 def _rows_without_training(seen: Splits, of: str) -> dict[str, dict[str, Any]]:
     """Return what features are worth without a hash: their cosine, and labels that spread among them."""
-
-    def floats(query: np.ndarray, database: np.ndarray) -> dict[str, Any]:
-        return {
-            "num_bits": None,
-            "uses_model": of == "trunk",
-            "metrics": float_metrics(seen, query, database),
-        }
-
-    rows = {f"cosine, {of}, not coded": floats(*features_by_cosine(seen))}
+    learnt = of == "trunk"
+    rows = {f"cosine, {of}, not coded": _floats(seen, *features_by_cosine(seen), uses_model=learnt)}
     if not seen.unseen_names:
         spread = spread_over_all(seen)
-        rows[f"label spreading, {of}, knows the queries, not coded"] = floats(*spread)
+        rows[f"label spreading, {of}, knows the queries, not coded"] = _floats(seen, *spread, uses_model=learnt)
         codes = [pack(class_bits(part, seen.multi_label)) for part in spread]
         name = f"class by label spreading, {of} ({seen.num_classes} bits)"
-        rows[name] = _row(codes, seen, seen.num_classes, uses_model=of == "trunk")
+        rows[name] = _row(codes, seen, seen.num_classes, uses_model=learnt)
     return rows
+
+
+def _floats(splits: Splits, query: np.ndarray, database: np.ndarray, uses_model: bool) -> dict[str, Any]:
+    """Return the row of floats (N, D) that no hash makes bits of."""
+    return {"num_bits": None, "uses_model": uses_model, "metrics": float_metrics(splits, query, database)}
 
 
 def _of_pixels(splits: Splits) -> Splits:
@@ -179,13 +180,14 @@ def _of_pixels(splits: Splits) -> Splits:
 
 
 def features_by_cosine(seen: Splits) -> tuple[np.ndarray, np.ndarray]:
-    """Return features of queries and database (N, F) whose inner products are their cosines, as the teacher has them.
+    """Return what `cosine_features` makes of splits of features."""
+    return cosine_features(seen.query.images, seen.database.images)
 
-    Args:
-        seen: splits of features.
-    """
-    both = normalised_features(np.concatenate([seen.query.images, seen.database.images]))
-    return both[: len(seen.query)], both[len(seen.query) :]
+
+def cosine_features(query: np.ndarray, database: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return features (N, F) of both sides whose inner products are their cosines, as the teacher has them."""
+    both = normalised_features(np.concatenate([query, database]))
+    return both[: len(query)], both[len(query) :]
 
 
 def spread_over_all(seen: Splits) -> tuple[np.ndarray, np.ndarray]:
