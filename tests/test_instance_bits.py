@@ -56,6 +56,12 @@ def test_how_many_bits_tell_single_images_apart(num_bits, num_classes, channels,
     assert network.instance_bits_for(num_bits, num_classes, channels, multi_label) == expected
 
 
+@pytest.mark.parametrize(("channels", "semantic"), [(1, 12), (3, 40)])
+def test_an_encoder_of_colour_images_has_more_semantic_bits(channels, semantic):
+    encoder = dsh.HashEncoder(48, 10, (8, 8, channels), dsh.Network(width=4))
+    assert (encoder.semantic_bits, encoder.instance_bits) == (semantic, 48 - semantic)
+
+
 def test_bits_must_be_left_for_the_classes():
     with pytest.raises(ValueError, match="instance_bits=8 leaves no bit of 8 for the classes; take fewer"):
         dsh.HashEncoder(8, 3, (8, 8, 1), dsh.Network(width=4, instance_bits=8))
