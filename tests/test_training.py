@@ -73,14 +73,6 @@ def test_the_same_command_again_is_done_and_another_is_refused(workdirs):
 COMMAND = 'from dshgan_tf.commands.main import main; import sys; sys.exit(main(["train", *sys.argv[1:]]))'
 
 
-def test_two_logical_devices_from_the_command_line(tmp_path):
-    flags = ["smoke", "--workdir", str(tmp_path / "run"), "--strategy", "mirrored", "--logical-devices", "2"]
-    flags += ["--width", "4", "--num-bits", "8"]
-    done = subprocess.run([sys.executable, "-c", COMMAND, *flags], capture_output=True, text=True, env=os.environ)
-    assert done.returncode == 0, done.stderr
-    assert json.loads((tmp_path / "run" / "results.json").read_text())["num_bits"] == 8
-
-
 def test_a_run_goes_on_with_other_devices_and_another_number_of_checkpoints(tmp_path):
     workdir = tmp_path / "run"
 
