@@ -40,7 +40,7 @@ def worker(batch_size, norm):
     images = np.random.default_rng(0).integers(0, 256, (6000, *SHAPE), np.uint8)
     splits = dsh.data.from_arrays(images, np.arange(6000) % 10, labels_per_class=100)
     with strategy.scope():
-        model = dsh.DSHGAN(num_bits=48, num_classes=10, image_shape=SHAPE, network=dsh.Network(norm=norm))
+        model = dsh.DSHGAN(48, 10, SHAPE, "dsh-gan", network=dsh.Network(norm=norm))
         model.compile()
     ends = []
     note = keras.callbacks.LambdaCallback(
@@ -72,7 +72,7 @@ def main(norm):
     if cores < 2:
         sys.exit("scaling needs 2 cores")
     one, work = measure(1, 64, norm)
-    table = Table(title=f"Training steps, CIFAR-10's size, default recipe, norm {norm}, one core a process")
+    table = Table(title=f"Training steps, CIFAR-10's size, DSH-GAN, norm {norm}, one core a process")
     columns = ("processes", "global batch", "seconds a step", "images/s", "efficiency", "processor ms an image")
     for column in columns:
         table.add_column(column, justify="right")

@@ -60,7 +60,7 @@ def evenly_taught(splits: Splits) -> Splits:
 def of_digits(splits: Splits, seed: int, way: str) -> float:
     """Train on pixels, and return MAP."""
     keras.utils.set_random_seed(seed)
-    model = dsh.DSHGAN(BITS, splits.num_classes, splits.image_shape)
+    model = dsh.DSHGAN(BITS, splits.num_classes, splits.image_shape, "dsh-gan")
     model.compile()
     known = splits.multi_hot(splits.labeled.labels)
     frequency = known.mean(axis=0)

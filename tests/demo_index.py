@@ -45,7 +45,9 @@ def write_plots(splits, run, *_):
 
 def make(folder):
     """Train a run of four steps into `folder`/run, and index 40 digits into `folder`/my.index."""
-    config = dataclasses.replace(PRESETS["smoke"], labels_per_class=10, num_bits=12, network=dsh.Network(width=4))
+    config = dataclasses.replace(
+        PRESETS["smoke"], method="dsh-gan", labels_per_class=10, num_bits=12, network=dsh.Network(width=4)
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("dshgan_tf.training.plots.draw_run", write_plots)
         patch.setattr("dshgan_tf.training.plots.draw_calibration", lambda *_: None)

@@ -63,7 +63,7 @@ def test_a_file_gets_the_pixels_it_was_trained_on(file, splits, tmp_path):
 @pytest.mark.parametrize(("trained_layers", "moved"), [(None, 6), (2, 2), (0, 0)])
 def test_frozen_layers_stay_to_the_bit(file, splits, tmp_path, trained_layers, moved):
     network = dsh.Network(backbone=str(file), trained_layers=trained_layers, width=2, generator="pixels")
-    model = dsh.DSHGAN(8, 3, SHAPE, network=network)
+    model = dsh.DSHGAN(8, 3, SHAPE, method="dsh-gan", network=network)
     model.compile()
     before = {layer.name: layer.get_weights() for layer in inner(model.encoder).layers if layer.weights}
     model.fit(dsh.data.triplets(splits, 6), steps_per_epoch=2, verbose=0)

@@ -44,8 +44,8 @@ def test_runs_of_the_paper_at_other_rates_are_told_apart():
     assert departures(paper) == departures(RunConfig()) == []
     faster = dataclasses.replace(paper.optimization, encoder_learning_rate=0.004)
     assert departures(dataclasses.replace(paper, optimization=faster)) == ["encoder_learning_rate 0.004"]
-    assert departures(RunConfig(network=Network(adversary="own"))) == ["adversary own"]
-    assert departures(RunConfig(optimization=Optimization(generator_learning_rate=0.01))) == [
+    assert departures(RunConfig(method="dsh-gan", network=Network(adversary="own"))) == ["adversary own"]
+    assert departures(RunConfig(method="dsh-gan", optimization=Optimization(generator_learning_rate=0.01))) == [
         "generator_learning_rate 0.01"
     ]
     assert (

@@ -31,7 +31,7 @@ from dshgan_tf.search.litert_encoder import LiteRTEncoder
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory):
     # 12 bits: the last byte of a code is half padding.
-    config = dataclasses.replace(PRESETS["smoke"], num_bits=12, network=dsh.Network(width=4))
+    config = dataclasses.replace(PRESETS["smoke"], method="dsh-gan", num_bits=12, network=dsh.Network(width=4))
     folder = tmp_path_factory.mktemp("run")
     train_and_evaluate(config, folder, verbose=0)
     return folder

@@ -15,7 +15,9 @@ from dshgan_tf.commands.main import main
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
-    train_and_evaluate(dataclasses.replace(PRESETS["smoke"], network=dsh.Network(width=4)), folder, verbose=0)
+    train_and_evaluate(
+        dataclasses.replace(PRESETS["smoke"], method="dsh-gan", network=dsh.Network(width=4)), folder, verbose=0
+    )
     return folder
 
 

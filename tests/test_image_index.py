@@ -38,7 +38,7 @@ def run(tmp_path_factory):
     # 10 labels a class: two of them are held out, for the calibration.
     folder = tmp_path_factory.mktemp("run")
     config = dataclasses.replace(
-        PRESETS["digits"], labels_per_class=10, num_bits=12, steps=60, network=dsh.Network(width=8)
+        PRESETS["digits"], method="dsh-gan", labels_per_class=10, num_bits=12, steps=60, network=dsh.Network(width=8)
     )
     train_and_evaluate(dataclasses.replace(config, steps_per_epoch=60), folder, verbose=0)
     return folder
@@ -393,7 +393,12 @@ def test_search_by_label(index, run, digits_images, tmp_path, capsys):
 def test_encoder_and_generator_of_any_size_are_converted(tmp_path):
     # From 32 pixels on the generator doubles its grid three times.
     model = dsh.DSHGAN(
-        num_bits=8, num_classes=3, image_shape=(40, 32, 3), multi_label=True, network=dsh.Network(width=2, noise_dim=4)
+        method="dsh-gan",
+        num_bits=8,
+        num_classes=3,
+        image_shape=(40, 32, 3),
+        multi_label=True,
+        network=dsh.Network(width=2, noise_dim=4),
     )
     write_models(model, tmp_path)
     rows = np.random.default_rng(0).integers(0, 2, (BATCH + 3, 3)).astype(np.float32)

@@ -48,7 +48,11 @@ def test_a_generator_update_leaves_the_encoder_bit_identical(model, batch):
 )
 def test_trunk_and_each_head_receive_a_gradient(digits, batch, objective, adversary):
     model = dsh.DSHGAN(
-        num_bits=12, num_classes=10, image_shape=digits.image_shape, network=dsh.Network(width=4, adversary=adversary)
+        method="dsh-gan",
+        num_bits=12,
+        num_classes=10,
+        image_shape=digits.image_shape,
+        network=dsh.Network(width=4, adversary=adversary),
     )
     model.compile(objective=objective)
     model.total_steps.assign(1)
@@ -90,7 +94,9 @@ def test_every_named_term_is_logged(model, digits):
 
 def test_the_baseline_makes_the_same_number_of_encoder_updates_on_the_same_batches(digits):
     for gan in (True, False):
-        model = dsh.DSHGAN(num_bits=8, num_classes=10, image_shape=(8, 8, 1), gan=gan, network=dsh.Network(width=4))
+        model = dsh.DSHGAN(
+            num_bits=8, num_classes=10, image_shape=(8, 8, 1), gan=gan, method="dsh-gan", network=dsh.Network(width=4)
+        )
         model.compile(objective=dsh.Objective(encoder_steps=2))
         model.fit(dsh.data.triplets(digits, 16), epochs=1, steps_per_epoch=3, verbose=0)
         assert int(model.encoder_optimizer.iterations) == 6
@@ -112,7 +118,14 @@ def test_many_labels_an_image_train(digits):
     rng = np.random.default_rng(0)
     labels = (rng.random((80, 4)) < 0.5).astype(np.uint8)
     splits = dsh.data.from_arrays(digits.database.images[:80], labels, queries_per_class=2, labels_per_class=4)
-    model = dsh.DSHGAN(num_bits=8, num_classes=4, image_shape=(8, 8, 1), multi_label=True, network=dsh.Network(width=4))
+    model = dsh.DSHGAN(
+        num_bits=8,
+        num_classes=4,
+        image_shape=(8, 8, 1),
+        multi_label=True,
+        method="dsh-gan",
+        network=dsh.Network(width=4),
+    )
     model.compile()
     history = model.fit(dsh.data.triplets(splits, 8), epochs=1, verbose=0).history
     assert np.isfinite(history["encoder_loss"]).all()
@@ -122,7 +135,9 @@ def test_many_labels_an_image_train(digits):
 def test_saved_model_gives_the_same_codes_and_goes_on_with_both_optimizers(tmp_path, digits):
     def build():
         keras.utils.set_random_seed(1)
-        model = dsh.DSHGAN(num_bits=12, num_classes=10, image_shape=(8, 8, 1), seed=5, network=dsh.Network(width=4))
+        model = dsh.DSHGAN(
+            num_bits=12, num_classes=10, image_shape=(8, 8, 1), seed=5, method="dsh-gan", network=dsh.Network(width=4)
+        )
         model.compile(objective=dsh.Objective(ramp=0.5))
         return model
 
@@ -222,7 +237,7 @@ def test_constructor_and_fit_refuse_what_does_not_fit(digits, model):
 
 @pytest.mark.parametrize("shape", [(8, 8, 1), (28, 28, 1), (32, 32, 3), (50, 41, 3), (64, 64, 3), (3, 5, 1)])
 def test_networks_fit_small_images_of_any_size(shape):
-    model = dsh.DSHGAN(num_bits=5, num_classes=3, image_shape=shape, network=dsh.Network(width=2))
+    model = dsh.DSHGAN(num_bits=5, num_classes=3, image_shape=shape, method="dsh-gan", network=dsh.Network(width=2))
     assert model.generate([0, 1]).shape == (2, *shape)
     assert model.encode(np.zeros((2, *shape), np.uint8)).shape == (2, 1)
 
@@ -230,7 +245,12 @@ def test_networks_fit_small_images_of_any_size(shape):
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_mixed_precision_keeps_losses_and_metrics_in_float32(digits, batch, policy):
     model = dsh.DSHGAN(
-        num_bits=8, num_classes=10, image_shape=(8, 8, 1), precision=policy, network=dsh.Network(width=4)
+        method="dsh-gan",
+        num_bits=8,
+        num_classes=10,
+        image_shape=(8, 8, 1),
+        precision=policy,
+        network=dsh.Network(width=4),
     )
     model.compile()
     for optimizer in (model.encoder_optimizer, model.generator_optimizer):
@@ -276,7 +296,9 @@ def test_fused_batch_normalisation_without_scale_and_offset():
 
 
 def test_frozen_statistics_record_nothing(digits):
-    model = dsh.DSHGAN(num_bits=8, num_classes=10, image_shape=(8, 8, 1), network=dsh.Network(width=4))
+    model = dsh.DSHGAN(
+        num_bits=8, num_classes=10, image_shape=(8, 8, 1), method="dsh-gan", network=dsh.Network(width=4)
+    )
     images = tf.random.normal((16, 8, 8, 1))
     before = values(model.encoder.variables)
     with frozen_statistics(model.encoder):

@@ -103,8 +103,9 @@ def test_advice_fits_the_mistake(whole, digits, tmp_path):
 
 
 def new_model(**options):
+    network = dsh.Network(width=4, noise_dim=4)
     return dsh.DSHGAN(
-        num_bits=8, num_classes=10, image_shape=(8, 8, 1), **options, network=dsh.Network(width=4, noise_dim=4)
+        **{"method": "dsh-gan"} | options, num_bits=8, num_classes=10, image_shape=(8, 8, 1), network=network
     )
 
 

@@ -226,7 +226,7 @@ def test_positives_come_first_and_have_the_anchors_labels(model, batch):
 @pytest.mark.parametrize(("steps", "objective", "adversary"), [(60, None, "classes"), (150, "paper", "own")])
 def test_a_short_training_raises_map(digits, steps, objective, adversary):
     keras.utils.set_random_seed(0)
-    model = dsh.DSHGAN(16, 10, (8, 8, 1), network=dsh.Network(width=8, adversary=adversary))
+    model = dsh.DSHGAN(16, 10, (8, 8, 1), method="dsh-gan", network=dsh.Network(width=8, adversary=adversary))
     model.compile(objective=dsh.Objective.paper() if objective else None)
 
     def value():
@@ -243,7 +243,7 @@ def test_few_labels_ask_for_more_confidence(digits, labels_per_class, threshold)
     splits = dsh.data.from_arrays(digits.database.images, digits.database.labels, 20, labels_per_class)
     assert len(splits.validation) == (4 if labels_per_class == 20 else 0) * 10
     for given, expected in ((None, threshold), (0.8, 0.8)):
-        model = dsh.DSHGAN(8, 10, (8, 8, 1), network=dsh.Network(width=2))
+        model = dsh.DSHGAN(8, 10, (8, 8, 1), method="dsh-gan", network=dsh.Network(width=2))
         model.compile(objective=dsh.Objective(pseudo_label_threshold=given))
         assert float(model.threshold.numpy()) == pytest.approx(0.95 if given is None else 0.8)
         model.fit(dsh.data.triplets(splits, 8), epochs=1, steps_per_epoch=1, verbose=0)
@@ -257,7 +257,7 @@ def test_a_generator_may_stop_after_the_first_stage(devices, digits, two_devices
     with strategy.scope():
         keras.utils.set_random_seed(0)
         network = dsh.Network(width=2, adversary="own", norm="none")
-        model = dsh.DSHGAN(num_bits=6, num_classes=10, image_shape=(8, 8, 1), network=network)
+        model = dsh.DSHGAN(num_bits=6, num_classes=10, image_shape=(8, 8, 1), method="dsh-gan", network=network)
         model.compile(objective=dataclasses.replace(dsh.Objective.paper(gan_steps=2), generator_learns_on=False))
     seen = []
     for done, steps in ((0, 1), (1, 2), (2, 4)):

@@ -23,7 +23,7 @@ def train(strategy, splits, steps, sampling="uniform", **objective):
     network = dsh.Network(width=3, norm="none", noise_dim=4)
     arguments = {"network": network, "multi_label": splits.multi_label}
     with strategy.scope():
-        model = dsh.DSHGAN(num_bits=6, num_classes=10, image_shape=(8, 8, 1), **arguments)
+        model = dsh.DSHGAN(num_bits=6, num_classes=10, image_shape=(8, 8, 1), method="dsh-gan", **arguments)
         sgd = [keras.optimizers.SGD(0.01) for _ in range(2)]
         # No ramp, and every prediction is a pseudo-label, so that each term of the recipe takes part.
         model.compile(
@@ -84,7 +84,9 @@ def test_replicas_draw_different_noise(two_devices):
 
 def test_an_indivisible_batch_is_refused(digits, two_devices):
     with two_devices.scope():
-        model = dsh.DSHGAN(num_bits=6, num_classes=10, image_shape=(8, 8, 1), network=dsh.Network(width=3))
+        model = dsh.DSHGAN(
+            num_bits=6, num_classes=10, image_shape=(8, 8, 1), method="dsh-gan", network=dsh.Network(width=3)
+        )
         model.compile()
     with pytest.raises(ValueError, match="batch_size 15 is not divisible by 2 replicas"):
         model.fit(dsh.data.triplets(digits, 15), epochs=1)
@@ -96,7 +98,9 @@ def test_the_default_recipe_means_the_same_on_two_replicas(digits, two_devices):
     for strategy in (tf.distribute.get_strategy(), two_devices):
         keras.utils.set_random_seed(0)
         with strategy.scope():
-            model = dsh.DSHGAN(num_bits=32, num_classes=10, image_shape=(8, 8, 1), network=dsh.Network(width=16))
+            model = dsh.DSHGAN(
+                num_bits=32, num_classes=10, image_shape=(8, 8, 1), method="dsh-gan", network=dsh.Network(width=16)
+            )
             model.compile()
         batches = dsh.data.triplets(digits, 64)
         history = model.fit(batches, epochs=1, steps_per_epoch=100, total_steps=2400, verbose=0).history
@@ -113,7 +117,9 @@ def test_the_default_recipe_means_the_same_on_two_replicas(digits, two_devices):
 def test_replicas_record_one_set_of_statistics(digits, norm, two_devices):
     first, batches = two_devices, dsh.data.triplets(digits, 16)
     with first.scope():
-        model = dsh.DSHGAN(num_bits=6, num_classes=10, image_shape=(8, 8, 1), network=dsh.Network(width=3, norm=norm))
+        model = dsh.DSHGAN(
+            num_bits=6, num_classes=10, image_shape=(8, 8, 1), method="dsh-gan", network=dsh.Network(width=3, norm=norm)
+        )
         model.compile()
         images = digits.query.images[:8]
         assert model.encode(images).shape == (8, 1)  # outside of any replica

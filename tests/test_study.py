@@ -23,17 +23,17 @@ def test_rows_are_different_runs(name):
 
 def test_the_rivals_of_a_budget_share_all_but_the_method():
     rows = STUDIES["cifar10-labels"].rows
-    default, rival, baseline = (
-        read_config([*rows[f"{method}_50"], "--workdir", "run"])[0] for method in ("default", "no_synthetic", "no_gan")
+    gan, rival, baseline = (
+        read_config([*rows[f"{method}_50"], "--workdir", "run"])[0] for method in ("dsh_gan", "no_synthetic", "no_gan")
     )
-    assert [config.method for config in (default, rival, baseline)] == [None, "semi-supervised", "supervised"]
+    assert [config.method for config in (gan, rival, baseline)] == ["dsh-gan", "semi-supervised", "supervised"]
     for field in ("labels_per_class", "steps", "batch_size", "precision", "network", "optimization"):
-        assert getattr(default, field) == getattr(rival, field) == getattr(baseline, field)
-    assert default.labels_per_class == 50 and default.steps == 1000
+        assert getattr(gan, field) == getattr(rival, field) == getattr(baseline, field)
+    assert gan.labels_per_class == 50 and gan.steps == 1000
 
 
 def test_a_run_of_an_older_recipe_is_not_taken_for_the_row(tmp_path):
-    is_done, row = STUDY["is_done"], STUDIES["digits-labels"].rows["default_2"]
+    is_done, row = STUDY["is_done"], STUDIES["digits-labels"].rows["dsh_gan_2"]
     assert not is_done(row, 3, tmp_path)
     config, _ = read_config([*row, "--seed", "3", "--workdir", "run"])
     config.save(tmp_path / "config.json")
@@ -49,14 +49,14 @@ def test_a_run_of_an_older_recipe_is_not_taken_for_the_row(tmp_path):
 
 def test_all_finished_runs_of_a_study_are_compared(tmp_path):
     study = STUDIES["digits-labels"]
-    for name in ("default_2_3", "paper_10_0", "elsewhere_0"):
+    for name in ("dsh_gan_2_3", "paper_10_0", "elsewhere_0"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "results.json").write_text("{}")
         row, _, seed = name.rpartition("_")
         arguments = study.rows.get(row, ("digits",))
         read_config([*arguments, "--seed", seed, "--workdir", "run"])[0].save(tmp_path / name / "config.json")
-    (tmp_path / "default_2_4").mkdir()  # begun
-    assert [run.name for run in STUDY["finished"](study, tmp_path)] == ["default_2_3", "paper_10_0"]
+    (tmp_path / "dsh_gan_2_4").mkdir()  # begun
+    assert [run.name for run in STUDY["finished"](study, tmp_path)] == ["dsh_gan_2_3", "paper_10_0"]
 
 
 def test_a_failed_run_is_told_and_the_others_go_on(tmp_path, capsys):

@@ -26,6 +26,7 @@ COMMAND = 'from dshgan_tf.commands.main import main; import sys; sys.exit(main([
 KILLS = int(os.environ.get("DSHGAN_KILLS", "3"))
 CONFIG = dataclasses.replace(
     PRESETS["smoke"],
+    method="dsh-gan",
     num_bits=8,
     steps=240,
     steps_per_epoch=24,

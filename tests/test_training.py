@@ -21,7 +21,13 @@ from dshgan_tf.files import write_json
 from dshgan_tf.run import Run
 
 TINY = dataclasses.replace(
-    PRESETS["smoke"], num_bits=8, steps=6, steps_per_epoch=2, batch_size=16, network=dsh.Network(width=4)
+    PRESETS["smoke"],
+    method="dsh-gan",
+    num_bits=8,
+    steps=6,
+    steps_per_epoch=2,
+    batch_size=16,
+    network=dsh.Network(width=4),
 )
 METRICS = {"map", "map_at_k", "precision_at_k", "precision_radius_2", "recall_radius_2", "accuracy"}
 
@@ -99,7 +105,8 @@ def test_every_field_is_a_flag():
     assert config.deterministic and config.protocol == "cifar10-1"
     assert config.objective.ramp == 0.5 and config.objective.margin == 2.0
     assert read_config(["digits", "--workdir", "w", "--no-synthetic"])[0].method == "semi-supervised"
-    with pytest.raises(ValueError, match="give one of --method, --no-gan and --no-synthetic"):
+    assert read_config(["digits", "--workdir", "w", "--synthetic"])[0].method == "dsh-gan"
+    with pytest.raises(ValueError, match="give one of --method, --no-gan, --no-synthetic and --synthetic"):
         read_config(["digits", "--workdir", "w", "--no-synthetic", "--no-gan"])
 
 

@@ -48,7 +48,11 @@ def test_a_skipped_update_leaves_nothing_behind(digits):
     def build():
         keras.utils.set_random_seed(1)
         model = dsh.DSHGAN(
-            num_bits=12, num_classes=10, image_shape=digits.image_shape, network=dsh.Network(width=4, noise_dim=8)
+            method="dsh-gan",
+            num_bits=12,
+            num_classes=10,
+            image_shape=digits.image_shape,
+            network=dsh.Network(width=4, noise_dim=8),
         )
         model.compile(objective=dsh.Objective(ema_decay=0.0), optimization=dsh.Optimization(non_finite="skip"))
         return model
@@ -73,7 +77,11 @@ def test_sound_updates_are_the_same_with_and_without_skipping(digits):
     for skip in (False, True):
         keras.utils.set_random_seed(1)
         model = dsh.DSHGAN(
-            num_bits=12, num_classes=10, image_shape=digits.image_shape, network=dsh.Network(width=4, noise_dim=8)
+            method="dsh-gan",
+            num_bits=12,
+            num_classes=10,
+            image_shape=digits.image_shape,
+            network=dsh.Network(width=4, noise_dim=8),
         )
         model.compile(optimization=dsh.Optimization(non_finite="skip" if skip else "stop"))
         model.fit(dsh.data.triplets(digits, 16, seed=3), epochs=1, steps_per_epoch=3, verbose=0)
@@ -125,7 +133,7 @@ def test_health_names_the_epochs(tmp_path):
 
 
 def test_every_seed_is_its_own(tmp_path):
-    config = dataclasses.replace(PRESETS["smoke"], seed=4, order_seed=9)
+    config = dataclasses.replace(PRESETS["smoke"], method="dsh-gan", seed=4, order_seed=9)
     assert config.seeds == {"split": 4, "order": 9, "weights": 4, "noise": 4}
     with pytest.raises(ValueError, match="noise_seed must be greater than or equal to 0, got -1"):
         dataclasses.replace(config, noise_seed=-1)

@@ -30,7 +30,11 @@ keras.utils.set_random_seed(3)
 splits = dsh.data.load("digits", labels_per_class=5, seed=0)
 with strategy.scope():
     model = dsh.DSHGAN(
-        num_bits=6, num_classes=10, image_shape=(8, 8, 1), network=dsh.Network(width=3, norm="sync_batch", noise_dim=4)
+        method="dsh-gan",
+        num_bits=6,
+        num_classes=10,
+        image_shape=(8, 8, 1),
+        network=dsh.Network(width=3, norm="sync_batch", noise_dim=4),
     )
     sgd = [keras.optimizers.SGD(0.01) for _ in range(2)]
     model.compile(

@@ -28,7 +28,7 @@ def advice(config: RunConfig, splits: Splits) -> list[str]:
         )
     if config.network.frozen and not splits.multi_label:
         lines.append(what_was_reached(splits))
-    if config.method is None and config.method_for(splits.multi_label) != "dsh-gan":
+    if config.method is None and config.network.generates_features and splits.multi_label:
         lines.append(
             "images have several labels: nothing is generated, since generated features added nothing there; "
             "--method dsh-gan trains a generator"

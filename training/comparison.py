@@ -141,7 +141,7 @@ def departures(config: RunConfig) -> list[str]:
     own = _settings(config, "network", "optimization")
     # The paper's encoder has a rate of its own, which `variant_of` leaves to the method.
     names = ["instance_bits", *["encoder_learning_rate"] * is_paper]
-    if config.method in (None, "dsh-gan"):
+    if config.method == "dsh-gan":
         names += ["adversary", "generator_learning_rate"]
     changed = [f"{name} {own[name]}" for name in names if own[name] != usual[name]]
     return changed + [f"{config.fine_tune} steps fine-tuned"] * bool(config.fine_tune)

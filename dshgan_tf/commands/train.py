@@ -13,8 +13,12 @@ from dshgan_tf.config import RunConfig
 from dshgan_tf.errors import InputError
 from dshgan_tf.run import Run
 
-# The baselines by the names that their results have.
-SHORT_FLAGS = {"--no-gan": ("--method", "supervised"), "--no-synthetic": ("--method", "semi-supervised")}
+# The methods by what they have.
+SHORT_FLAGS = {
+    "--no-gan": ("--method", "supervised"),
+    "--no-synthetic": ("--method", "semi-supervised"),
+    "--synthetic": ("--method", "dsh-gan"),
+}
 TABLES = (".csv", ".parquet")
 DATA = "a preset, a folder with one subfolder a class, a .csv or .parquet table, or tfds:NAME"
 
@@ -53,7 +57,7 @@ def read_config(arguments: Sequence[str], name: str = "train") -> tuple[RunConfi
     if not options.config and _freezes(flags):
         default = dataclasses.replace(default, **FROZEN)
     if flags.count("--method") > 1:
-        raise InputError("give one of --method, --no-gan and --no-synthetic")
+        raise InputError("give one of --method, --no-gan, --no-synthetic and --synthetic")
     config = tyro.cli(
         RunConfig,
         prog=f"dshgan {name} {{DATA | --config FILE}} --workdir DIR",

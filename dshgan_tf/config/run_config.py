@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import pydantic
 
-from dshgan_tf.config.method import Method
+from dshgan_tf.config.method import Method, suitable_method
 from dshgan_tf.config.network import Network
 from dshgan_tf.config.objective import Objective
 from dshgan_tf.config.optimization import Optimization
@@ -45,8 +45,8 @@ class RunConfig:
         noise_seed: of the generator's noise and of the augmentation.
         method: "dsh-gan"; "semi-supervised" leaves out generator and adversary and keeps every other use of unlabelled
             images; "supervised" trains the same encoder on the same labelled batches, and on nothing else. None for
-            "dsh-gan", and for "semi-supervised" where images have several labels and the trunk is frozen: generated
-            features add nothing there (docs/results/photographs.md).
+            what is worth its time: "dsh-gan" on a frozen trunk whose features are generated, where images have one
+            label, and else "semi-supervised" (docs/method/pixels.md).
         unlabeled: False takes the unlabelled images from training, where labelled ones stand for them: an ablation.
         steps: training steps in all.
         steps_per_epoch: steps between two checkpoints, lines of metrics and validations.
@@ -145,9 +145,7 @@ class RunConfig:
         Args:
             multi_label: whether an image may have several labels.
         """
-        if self.method is not None:
-            return self.method
-        return "semi-supervised" if multi_label and self.network.frozen else "dsh-gan"
+        return self.method or suitable_method(self.network, multi_label)
 
     def save(self, path: str | Path) -> None:
         """Write the config as JSON."""

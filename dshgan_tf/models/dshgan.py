@@ -38,7 +38,8 @@ class DSHGAN(AlternatingTraining):
         num_classes: L.
         image_shape: (H, W, C), C 1 or 3.
         method: "dsh-gan"; "semi-supervised" leaves out generator and adversary and keeps every other use of unlabelled
-            images; "supervised" trains the same encoder on the same labelled batches, and on nothing else.
+            images; "supervised" trains the same encoder on the same labelled batches, and on nothing else. None for
+            what is worth its time (`config.suitable_method`).
         multi_label: whether an image may have several labels (sigmoid instead of softmax).
         network: architecture of encoder and generator; None for the recipe's. A mapping of its fields is taken too.
         precision: Keras dtype policy of what trains, kept in the saved file; None for the one now set. The averaged
@@ -64,7 +65,7 @@ class DSHGAN(AlternatingTraining):
         num_bits: int,
         num_classes: int,
         image_shape: tuple[int, int, int],
-        method: Method = "dsh-gan",
+        method: Method | None = None,
         multi_label: bool = False,
         network: Network | Mapping[str, Any] | None = None,
         precision: str | None = None,
@@ -74,7 +75,8 @@ class DSHGAN(AlternatingTraining):
         **kwargs: Any,
     ) -> None:
         super().__init__(seed=seed, **kwargs)
-        self.method, self.seed = choose_method(method, gan), seed
+        network = Network.of(network)
+        self.method, self.seed = choose_method(method, gan, network, multi_label), seed
         self.precision = precision or keras.config.dtype_policy().name
         self._build_networks(num_bits, num_classes, image_shape, multi_label, network, trunk)
         self.label_frequency = self.add_weight(
@@ -84,9 +86,8 @@ class DSHGAN(AlternatingTraining):
         self.built = True
 
     def _build_networks(
-        self, num_bits: int, num_classes: int, image_shape: Any, multi_label: bool, network: Any, trunk: Any
+        self, num_bits: int, num_classes: int, image_shape: Any, multi_label: bool, network: Network, trunk: Any
     ) -> None:
-        network = Network.of(network)
         if self.method == "supervised" and network.instance_bits is None:
             network = dataclasses.replace(network, instance_bits=0)  # these are learnt from unlabelled images
         with dtype_policy(self.precision):
