@@ -31,7 +31,7 @@ def advice(config: RunConfig, splits: Splits) -> list[str]:
     if config.method is None and config.network.generates_features and splits.multi_label:
         lines.append(
             "images have several labels: nothing is generated, since generated features added nothing there; "
-            "--method dsh-gan trains a generator"
+            "--synthetic trains a generator"
         )
     if config.precision == "mixed_bfloat16" and emulates_16_bits():
         lines.append(

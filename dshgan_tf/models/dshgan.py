@@ -38,8 +38,7 @@ class DSHGAN(AlternatingTraining):
         num_classes: L.
         image_shape: (H, W, C), C 1 or 3.
         method: "dsh-gan"; "semi-supervised" leaves out generator and adversary and keeps every other use of unlabelled
-            images; "supervised" trains the same encoder on the same labelled batches, and on nothing else. None for
-            what is worth its time (`config.suitable_method`).
+            images; "supervised" trains the same encoder on the labelled ones alone; None for what suits the data.
         multi_label: whether an image may have several labels (sigmoid instead of softmax).
         network: architecture of encoder and generator; None for the recipe's. A mapping of its fields is taken too.
         precision: Keras dtype policy of what trains, kept in the saved file; None for the one now set. The averaged
