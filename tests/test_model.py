@@ -114,6 +114,27 @@ def test_without_synthetic_images_the_unlabelled_ones_still_count(digits):
     assert "pseudo_label_rate" in history and "adversary_loss" not in history
 
 
+@pytest.mark.parametrize(
+    ("network", "multi_label", "method"),
+    [
+        ({}, False, "semi-supervised"),
+        ({}, True, "semi-supervised"),
+        ({"adversary": "own"}, False, "dsh-gan"),
+        ({"trained_layers": 0}, False, "dsh-gan"),
+        ({"trained_layers": 0}, True, "semi-supervised"),
+        ({"trained_layers": 0, "generator": "pixels"}, False, "semi-supervised"),
+        ({"trained_layers": 1}, False, "semi-supervised"),
+    ],
+)
+def test_what_is_generated_must_be_worth_its_time(trunk, network, multi_label, method):
+    backbone = {"backbone": str(trunk)} if "trained_layers" in network else {"width": 4}
+    network = dsh.Network(**network, **backbone)
+    model = dsh.DSHGAN(8, 10, (8, 8, 1), multi_label=multi_label, network=network)
+    assert model.method == dsh.RunConfig(network=network).method_for(multi_label) == method
+    assert (model.generator is not None) == (method == "dsh-gan")
+    assert dsh.DSHGAN(8, 10, (8, 8, 1), multi_label=multi_label, network=network, gan=False).method == "supervised"
+
+
 def test_many_labels_an_image_train(digits):
     rng = np.random.default_rng(0)
     labels = (rng.random((80, 4)) < 0.5).astype(np.uint8)
