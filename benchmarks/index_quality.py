@@ -2,7 +2,8 @@
 
     python benchmarks/index_quality.py RUN...
 
-Makes the index of every run's own database, as `dshgan index` does, and prints two tables.
+Makes the index of every run's own database, as `dshgan index` does, and prints two tables. The runs are of pixels and
+have a generator (`--synthetic`).
 
 - Label queries: one a class, or, where images have several labels, one for each label set of the query images; MAP of
   the codes of the generator's images, beside MAP of picture queries and of the ranking by the class stream's
@@ -56,6 +57,8 @@ def label_maps(index, splits):
     found = {"codes, any": [], "probability, any": [], "codes, all": [], "probability, all": []}
     for row in label_sets(splits):
         query = index.label_query("|".join(np.array(index.class_names)[row > 0]))
+        if query is None:
+            raise InputError(f"{index.folder} has no generator; train the run with --synthetic")
         score = probabilities[:, row > 0].prod(axis=1)
         for meaning, right in (("any", database[:, row > 0].any(axis=1)), ("all", database[:, row > 0].all(axis=1))):
             if not right.any():

@@ -1,7 +1,7 @@
 """Make pictures with several labels: mosaics of 1 to 4 CIFAR-10 images, in NUS-WIDE's layout.
 
     TFDS_DATA_DIR=<TFDS folder> python benchmarks/mosaics.py --output mosaics --count 20000
-    dshgan train nuswide --data-dir mosaics --labels-per-class 200 --workdir runs/mosaics
+    dshgan train nuswide --synthetic --data-dir mosaics --labels-per-class 200 --workdir runs/mosaics
 
 Each picture is 64 x 64: four places, 1 to 4 of them taken by images of CIFAR-10, the others grey; its labels are those
 of its images. No image of CIFAR-10 is in two mosaics, so a query shares no pixels with what is trained on.

@@ -47,7 +47,7 @@ def write_files(folder, count):
 def train(folder, cache, workdir, image_size):
     """Run the command; return its seconds a step and its largest resident memory in GiB, decoding included."""
     command = [sys.executable, "-c", TRAIN, "folder", "--data-dir", str(folder), "--workdir", str(workdir)]
-    command += ["--steps", str(STEPS), "--steps-per-epoch", "20", "--image-size", str(image_size)]
+    command += ["--synthetic", "--steps", str(STEPS), "--steps-per-epoch", "20", "--image-size", str(image_size)]
     subprocess.run(command, check=True, env=os.environ | {"XDG_CACHE_HOME": str(cache)}, stdout=subprocess.DEVNULL)
     last = (workdir / "metrics.csv").read_text().splitlines()
     seconds = float(dict(zip(last[0].split(","), last[-1].split(","), strict=True))["seconds"]) / 20

@@ -36,7 +36,7 @@ def make_index(folder, count):
     for i in range(count):
         noisy = images[i % len(images)] + rng.normal(0, 20, (8, 8))
         Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8)).save(photos / f"{i:05d}.png")
-    run = [*DSHGAN, "train", "smoke", "--workdir", folder / "run"]
+    run = [*DSHGAN, "train", "smoke", "--synthetic", "--workdir", folder / "run"]
     subprocess.run(run, check=True, stdout=subprocess.DEVNULL)
     index = [*DSHGAN, "index", folder / "run", "--images", photos, "--output", folder / "photos.index"]
     subprocess.run(index, check=True)

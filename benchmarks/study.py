@@ -81,7 +81,7 @@ STUDIES = {
     "digits-unseen": Study(
         {
             name: ("digits", "--protocol", "digits-unseen", "--num-bits", "64", *flags)
-            for name, flags in {**METHODS, "all_semantic": ("--instance-bits", "0")}.items()
+            for name, flags in {**METHODS, "all_semantic": ("--synthetic", "--instance-bits", "0")}.items()
         },
         seeds=tuple(range(10)),
     ),
@@ -89,7 +89,6 @@ STUDIES = {
         {
             name: ("cifar10", "--protocol", "cifar10-unseen", "--num-bits", "64", *FAST, *flags)
             for name, flags in METHODS.items()
-            if name != "no_synthetic"
         },
         seeds=(0, 1, 2),
     ),
@@ -165,7 +164,7 @@ def main():
     parser.add_argument("--list", action="store_true", help="show what would be run")
     parser.add_argument("--workdir", type=Path, default=Path("studies"))
     parser.add_argument("--seeds", type=int, nargs="+", help="instead of the study's own")
-    parser.add_argument("--rows", nargs="+", help="instead of all; names or patterns, as default_*")
+    parser.add_argument("--rows", nargs="+", help="instead of all; names or patterns, as dsh_gan_*")
     parser.add_argument("--cores", type=int, nargs="+", default=sorted(os.sched_getaffinity(0)), help="one run on each")
     options = parser.parse_args()
     console = Console()

@@ -1,4 +1,4 @@
-"""Other data, by `dsh.data.from_arrays` and the library's defaults: the three methods, gains.
+"""Other data, by `dsh.data.from_arrays` and the recipe as it is: the three methods, gains.
 
     python benchmarks/unseen_data.py letters                  letters in 16 typefaces, on which no setting was chosen
     TFDS_DATA_DIR=... python benchmarks/unseen_data.py photographs       CIFAR-10 in grey, cut to 28 x 28

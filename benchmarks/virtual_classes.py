@@ -135,6 +135,7 @@ def run(splits: Splits, seed: int, way: str, weight: float, options: Any) -> dic
         network = dsh.Network(backbone=options.backbone, trained_layers=0)
         bits, steps, batch, shape = 48, 600, 128, (224, 224, 3)
     sizes = {"num_bits": bits, "num_classes": splits.num_classes, "image_shape": shape, "network": network}
+    sizes["method"] = "dsh-gan"
     model = WithVirtualClasses(way, weight, seed=seed, **sizes)
     model.compile()
     model.fit(dsh.data.triplets(splits, batch, seed), epochs=1, steps_per_epoch=steps, verbose=0)

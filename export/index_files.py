@@ -1,4 +1,4 @@
-"""A new, empty index of a run: its encoder and generator as LiteRT, and the calibration of its codes."""
+"""A new, empty index of a run: its encoder and its generator of pixels, if any, as LiteRT; how its codes calibrate."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def make_index(run: Run, folder: Path) -> Splits:
 
 
 def write_models(model: dsh.DSHGAN, folder: Path) -> None:
-    """Convert encoder and generator to LiteRT in float32."""
+    """Convert the encoder and, where there is one, the generator of pixels to LiteRT in float32."""
     encoder = model.average_encoder
     parts: list[tuple[str, keras.Model, Any, list[Any]]] = [
         (ENCODER, encoder, index_default(encoder), [image_signature(encoder, tf.uint8)])

@@ -10,7 +10,7 @@ from dshgan_tf.training.advice import advice
 from dshgan_tf.training.runner import train_and_evaluate
 
 import dshgan_tf as dsh
-from dshgan_tf.config import Network, RunConfig
+from dshgan_tf.config import Network, Objective, Optimization, RunConfig
 from dshgan_tf.run import Run
 
 SMOKE = RunConfig(
@@ -54,6 +54,20 @@ def test_16_bits_on_a_cpu_without_avx_512(flags, emulated, tmp_path, monkeypatch
     assert advice(SMOKE, photographs(8)) == []
 
 
+def test_settings_of_a_generator_that_does_not_train_are_told():
+    def told(**changes):
+        return advice(dataclasses.replace(SMOKE, **changes), photographs(8))
+
+    (line,) = told(objective=Objective(anchor_stride=1, diversity_weight=0.0), network=Network(width=4, noise_dim=8))
+    assert line == (
+        "nothing is generated, so these settings change nothing: anchor_stride, diversity_weight, noise_dim; "
+        "--synthetic trains a generator"
+    )
+    assert told(method="dsh-gan", objective=Objective(anchor_stride=1)) == told(objective=Objective(ramp=0.1)) == []
+    assert told(objective=Objective.paper(), network=Network(width=4, adversary="own")) == []
+    assert len(told(optimization=Optimization(generator_learning_rate=0.1))) == 1
+
+
 def test_the_faster_precision_is_taken_and_the_run_is_as_if_it_had_been_named(tmp_path, monkeypatch, capsys):
     whole, tried = precision.seconds_a_step, []
 
@@ -64,11 +78,12 @@ def test_the_faster_precision_is_taken_and_the_run_is_as_if_it_had_been_named(tm
         return {"float32": 0.1, "mixed_bfloat16": 0.2}[config.precision]
 
     monkeypatch.setattr(precision, "seconds_a_step", measured)
-    train_and_evaluate(dataclasses.replace(SMOKE, precision="auto"), tmp_path / "auto", verbose=2)
+    smoke = dataclasses.replace(SMOKE, method="dsh-gan")
+    train_and_evaluate(dataclasses.replace(smoke, precision="auto"), tmp_path / "auto", verbose=2)
     assert tried == ["float32", "mixed_bfloat16"]
     told = "precision: float32 100 ms a step, mixed_bfloat16 200 ms a step; this run takes float32"
     assert told in capsys.readouterr().out
-    train_and_evaluate(SMOKE, tmp_path / "named", verbose=0)
+    train_and_evaluate(smoke, tmp_path / "named", verbose=0)
     auto, named = (Run(tmp_path / name).load_model() for name in ("auto", "named"))
     assert auto.precision == "float32"
     for one, other in zip(auto.average_encoder.weights, named.average_encoder.weights, strict=True):

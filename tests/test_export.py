@@ -440,7 +440,7 @@ def test_a_wrong_export_never_becomes_visible(workdir, tmp_path, monkeypatch, ca
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16"])
 def test_runs_in_mixed_precision_are_exported_like_any_other(precision, tmp_path):
-    config = dataclasses.replace(PRESETS["smoke"], precision=precision, network=dsh.Network(width=4))
+    config = dataclasses.replace(PRESETS["smoke"], method="dsh-gan", precision=precision, network=dsh.Network(width=4))
     code = (
         "import sys; from dshgan_tf.training.runner import train_and_evaluate;"
         "from dshgan_tf.config import RunConfig;"

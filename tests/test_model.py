@@ -94,9 +94,8 @@ def test_every_named_term_is_logged(model, digits):
 
 def test_the_baseline_makes_the_same_number_of_encoder_updates_on_the_same_batches(digits):
     for gan in (True, False):
-        model = dsh.DSHGAN(
-            num_bits=8, num_classes=10, image_shape=(8, 8, 1), gan=gan, method="dsh-gan", network=dsh.Network(width=4)
-        )
+        method = "dsh-gan" if gan else "supervised"
+        model = dsh.DSHGAN(8, 10, (8, 8, 1), method=method, network=dsh.Network(width=4))
         model.compile(objective=dsh.Objective(encoder_steps=2))
         model.fit(dsh.data.triplets(digits, 16), epochs=1, steps_per_epoch=3, verbose=0)
         assert int(model.encoder_optimizer.iterations) == 6
@@ -122,6 +121,7 @@ def test_without_synthetic_images_the_unlabelled_ones_still_count(digits):
         ({"adversary": "own"}, False, "dsh-gan"),
         ({"trained_layers": 0}, False, "dsh-gan"),
         ({"trained_layers": 0}, True, "semi-supervised"),
+        ({"trained_layers": 0, "adversary": "own"}, True, "dsh-gan"),
         ({"trained_layers": 0, "generator": "pixels"}, False, "semi-supervised"),
         ({"trained_layers": 1}, False, "semi-supervised"),
     ],
@@ -380,12 +380,18 @@ def test_a_second_fit_goes_on_in_the_schedule(digits):
 
 def test_precision_is_kept_in_the_file(tmp_path):
     model = dsh.DSHGAN(
-        num_bits=8, num_classes=10, image_shape=(8, 8, 1), precision="mixed_bfloat16", network=dsh.Network(width=4)
+        num_bits=8,
+        num_classes=10,
+        image_shape=(8, 8, 1),
+        method="dsh-gan",
+        precision="mixed_bfloat16",
+        network=dsh.Network(width=4),
     )
     model.compile()
     model.save(tmp_path / "model.keras")
     loaded = dsh.load_model(tmp_path / "model.keras")
     assert loaded.encoder.get_layer("stem_conv").compute_dtype == "bfloat16"
+    assert loaded.generator.compute_dtype == model.generator.compute_dtype == "bfloat16"
     assert keras.config.dtype_policy().name == "float32"
 
 

@@ -22,7 +22,7 @@ def codes_of(streams):
 def whole(digits):
     """An encoder of random weights whose codes are spread: every bit is on for half of the images."""
     keras.utils.set_random_seed(5)
-    model = dsh.DSHGAN(num_bits=12, num_classes=10, image_shape=(8, 8, 1), network=dsh.Network(width=8))
+    model = dsh.DSHGAN(12, 10, (8, 8, 1), method="dsh-gan", network=dsh.Network(width=8))
     model.compile()
     relaxed = model.predict_streams(digits.query.images)["relaxed_codes"].astype(np.float64)
     bias = model.average_encoder.get_layer("hash").bias

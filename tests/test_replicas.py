@@ -92,7 +92,7 @@ def test_an_indivisible_batch_is_refused(digits, two_devices):
         model.fit(dsh.data.triplets(digits, 15), epochs=1)
 
 
-def test_the_default_recipe_means_the_same_on_two_replicas(digits, two_devices):
+def test_the_recipe_means_the_same_on_two_replicas(digits, two_devices):
     # Adam and float32 on batches that are normalised together: close, not equal.
     means = []
     for strategy in (tf.distribute.get_strategy(), two_devices):

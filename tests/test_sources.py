@@ -287,7 +287,8 @@ def test_ten_kinds_of_broken_files_are_named_once_and_the_run_finishes(form, tmp
     flags, broken = with_broken(form, tmp_path / "data")
     sizes = {"num_bits": 8, "network": dsh.Network(width=4), "steps": 4, "steps_per_epoch": 2, "batch_size": 16}
     preset = {"csv": "table", "parquet": "table"}.get(form, form)
-    config = dataclasses.replace(PRESETS[preset], **sizes, **flags)
+    method = "dsh-gan" if form in ("nuswide", "tfds") else None  # several labels, and colours
+    config = dataclasses.replace(PRESETS[preset], method=method, **sizes, **flags)
     results = train_and_evaluate(config, tmp_path / "run", verbose=2)
     printed = capsys.readouterr().out
     assert "10 files could not be used" in printed and " cannot read as an image" in printed

@@ -23,7 +23,7 @@ def dshgan(*arguments, **options):
 def test_no_line_on_the_terminal_is_not_ours(tmp_path):
     run, index = tmp_path / "run", tmp_path / "my.index"
     commands = (
-        ("train", "smoke", "--workdir", run, "--width", "4"),
+        ("train", "smoke", "--synthetic", "--workdir", run, "--width", "4"),
         ("index", run, "--output", index),
         ("search", index, run / "plots" / "query.png", "--picture", tmp_path / "found.png"),
         ("search", index, "--labels", "3", "--json"),

@@ -35,8 +35,8 @@ METRICS = {"map", "map_at_k", "precision_at_k", "precision_radius_2", "recall_ra
 @pytest.fixture(scope="module")
 def workdirs(tmp_path_factory):
     root = tmp_path_factory.mktemp("runs")
-    for name, gan in (("gan", True), ("no_gan", False)):
-        train_and_evaluate(dataclasses.replace(TINY, method=None if gan else "supervised"), root / name, verbose=0)
+    for name, method in (("gan", "dsh-gan"), ("no_gan", "supervised")):
+        train_and_evaluate(dataclasses.replace(TINY, method=method), root / name, verbose=0)
     return root
 
 
@@ -83,7 +83,18 @@ def test_a_run_goes_on_with_other_devices_and_another_number_of_checkpoints(tmp_
     workdir = tmp_path / "run"
 
     def train(*flags):
-        command = [sys.executable, "-c", COMMAND, "smoke", "--workdir", str(workdir), "--width", "4", *flags]
+        command = [
+            sys.executable,
+            "-c",
+            COMMAND,
+            "smoke",
+            "--synthetic",
+            "--workdir",
+            str(workdir),
+            "--width",
+            "4",
+            *flags,
+        ]
         return subprocess.run(command, capture_output=True, text=True, env=os.environ)
 
     assert train().returncode == 0
@@ -116,6 +127,7 @@ def test_a_method_that_the_data_chose_names_nothing_of_a_generator(workdirs, tmp
     rates = dataclasses.replace(run.config().optimization, generator_learning_rate=0.01)
     dataclasses.replace(run.config(), optimization=rates).save(run.path("config"))
     assert "generator_learning_rate 0.01" in read_entries(run)[0].method
+    dataclasses.replace(run.config(), method=None).save(run.path("config"))
     write_json(run.path("results"), run.read("results") | {"method": "semi-supervised"})
     assert "generator_learning_rate" not in read_entries(run)[0].method
 

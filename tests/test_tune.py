@@ -66,7 +66,7 @@ def test_a_killed_search_goes_on_and_says_whether_it_improved(tmp_path):
     assert config.steps == 4 and config.method == "supervised"
     assert list((workdir / "tensorboard").rglob("events*"))
 
-    other = start(workdir, "--trials", "3")  # with the GAN: another search
+    other = start(workdir, "--trials", "3")  # with unlabelled images: another search
     _, errors = other.communicate(timeout=200)
     assert other.returncode == 2 and "holds another search" in " ".join(errors.split())
 

@@ -77,7 +77,7 @@ def wait_for_checkpoint(folder, after, process):
 
 def test_one_command_line_and_one_writer_and_lost_workers(tmp_path):
     flags = ["smoke", "--strategy", "mirrored", "--workdir", str(tmp_path / "run"), "--width", "4", "--num-bits", "8"]
-    flags += ["--steps", "48", "--steps-per-epoch", "4", "--batch-size", "16", "--no-gan"]  # six programs start
+    flags += ["--steps", "48", "--steps-per-epoch", "4", "--batch-size", "16"]
     command, folder, saved = ["-c", COMMAND, *flags], tmp_path / "run" / "checkpoints", 0
     for number, status, said in ((signal.SIGKILL, -9, ""), (signal.SIGTERM, 143, "SIGTERM: the same command again")):
         chief, other = start_workers([command, command])

@@ -29,10 +29,9 @@ def _published(preset: RunConfig) -> RunConfig:
 SMOKE = RunConfig(preset="smoke", dataset="digits", labels_per_class=1, num_bits=16, steps=4, steps_per_epoch=2)
 
 # dshgan train digits --workdir runs/digits
-# One label a class, which is the protocol's number. 90 to 160 seconds on one core.
-# With --instance-bits 0:
-# MAP@all 0.934, mean of seeds 0 to 4 (0.914 over 0 to 19 with a threshold of 0.95, and 0.900 with --no-synthetic);
-# 0.569 with --no-gan, seeds 0 to 4.
+# One label a class, which is the protocol's number. About a minute on one core; with --synthetic 90 to 160 seconds.
+# With --instance-bits 0: MAP@all 0.934 with --synthetic, mean of seeds 0 to 4. With a threshold of 0.95 0.914 over seeds
+# 0 to 19, and 0.900 by default; 0.569 with --no-gan, seeds 0 to 4.
 DIGITS = RunConfig(preset="digits", dataset="digits", num_bits=32, steps=2400)
 
 # dshgan train digits_paper --workdir runs/digits_paper
@@ -41,14 +40,13 @@ DIGITS = RunConfig(preset="digits", dataset="digits", num_bits=32, steps=2400)
 DIGITS_PAPER = _published(DIGITS)
 
 # TFDS_DATA_DIR=<TFDS folder> dshgan train cifar10 --workdir runs/cifar10
-# With --precision mixed_bfloat16 500 seconds on one core, with --instance-bits 0
-# MAP@all 0.585, mean of seeds 0 to 2; 0.568 with --no-gan,
-# 0.587 with --no-synthetic. Longer runs, in docs/results/cifar10.md: 0.735 with 5,000 labels, 0.906 with all.
+# With --precision mixed_bfloat16 333 seconds on one core; with --instance-bits 0 MAP@all 0.587, mean of seeds 0 to 2;
+# 0.568 with --no-gan; 0.585 with --synthetic, in 500 seconds. Longer runs, in docs/results/cifar10.md: 0.735 with 5,000 labels, 0.906 with all.
 CIFAR10 = RunConfig(preset="cifar10", dataset="cifar10", num_bits=48, steps=2500)
 
 # TFDS_DATA_DIR=<TFDS folder> dshgan train cifar10_paper --workdir runs/cifar10_paper
 # The published objective, with the learning rates that were the better ones on digits. In one stage, with 50 labels a
-# class and 1,000 steps: MAP@all 0.170, mean of seeds 0 to 2, where the preset before has 0.372.
+# class and 1,000 steps: MAP@all 0.170, mean of seeds 0 to 2, where the preset before has 0.372 with --synthetic.
 CIFAR10_PAPER = _published(CIFAR10)
 
 # dshgan train <folder with one subfolder a class> --workdir runs/folder

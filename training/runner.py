@@ -248,6 +248,7 @@ def _write_splits(run: Run, splits: Splits) -> None:
 
 def _results(config: RunConfig, splits: Splits, metrics: dict[str, Any], metrics_file: Path) -> dict[str, Any]:
     with_labels = len(splits.labeled) + len(splits.validation)
+    method = config.method_for(splits.multi_label)
     return {
         "preset": config.preset,
         "dataset": config.dataset,
@@ -256,8 +257,8 @@ def _results(config: RunConfig, splits: Splits, metrics: dict[str, Any], metrics
         "seeds": config.seeds,
         "num_bits": config.num_bits,
         "labels_per_class": config.labels_per_class or with_labels // splits.num_classes,
-        "method": config.method_for(splits.multi_label),
-        "gan": config.method != "supervised",
+        "method": method,
+        "gan": method == "dsh-gan",
         "unlabeled": config.unlabeled,
         "objective": dataclasses.asdict(config.objective),
         "steps": config.steps,

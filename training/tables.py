@@ -127,7 +127,7 @@ def shift_sheet(entries: list[Entry], severity: int = 3) -> Sheet | None:
 
 
 def rivals_of(method: str) -> tuple[str, ...]:
-    """Name the methods that a method is compared with: those before it from the paper's to the default."""
+    """Name the methods that a method is compared with: those before it in `REFERENCES`."""
     return REFERENCES[: REFERENCES.index(method)] if method in REFERENCES else REFERENCES
 
 

@@ -18,7 +18,7 @@ def generate(
     """Draw synthetic images of classes, one row each.
 
     Args:
-        workdir: Folder of a finished run.
+        workdir: Folder of a finished run with a generator (--synthetic).
         names: Classes, or several labels of one image: "sky|clouds". By default every class.
         output: PNG file to write.
         count: Images of each.

@@ -46,7 +46,7 @@ class Answer:
 
 @dataclasses.dataclass
 class Search:
-    """Find the images of an index that are nearest to image files, or to what the generator draws for labels.
+    """Find the images of an index that are nearest to image files, or to labels.
 
     Args:
         index: Folder of the index; with --codes and --db an encoder_*.tflite file.
@@ -194,7 +194,8 @@ def _by_labels(index: ImageIndex, labels: Sequence[str], limit: int | None, radi
             note = f"the generator's images of {names!r} lie {query.spread:.1f} bits from their majority"
             answers.append(Answer(names, found, _typical(index, query), note))
         elif radius is not None:
-            raise InputError(f"{index.folder} has no generator, so labels have no code; leave radius and precision out")
+            remedy = "leave radius and precision out, or train with --synthetic"
+            raise InputError(f"{index.folder} has no generator, so labels have no code; {remedy}")
         else:
             note = "no generator in this index: ranked by the probability that the class stream gives"
             answers.append(Answer(names, index.rank_by_probability(names, limit or 10), None, note))

@@ -1,6 +1,6 @@
 """Settings: what is built, how it is trained, what it minimises, and one run of all that."""
 
-from dshgan_tf.config.method import METHODS, Method, choose_method, suitable_method
+from dshgan_tf.config.method import METHODS, Method, choose_method
 from dshgan_tf.config.network import Network
 from dshgan_tf.config.objective import Objective
 from dshgan_tf.config.optimization import Optimization
@@ -15,5 +15,4 @@ __all__ = [
     "RunConfig",
     "check_adversary",
     "choose_method",
-    "suitable_method",
 ]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from dshgan_tf.config.network import Network
 from dshgan_tf.errors import InputError
 
 Method = Literal["dsh-gan", "semi-supervised", "supervised"]
-METHODS = ("dsh-gan", "semi-supervised", "supervised")
+METHODS = get_args(Method)
 
 
 def choose_method(method: str | None, gan: bool, network: Network, multi_label: bool) -> str:
@@ -33,8 +33,8 @@ def choose_method(method: str | None, gan: bool, network: Network, multi_label: 
 def suitable_method(network: Network, multi_label: bool) -> Method:
     """Return the method whose parts are worth their time (docs/method/pixels.md).
 
-    Generated features of a frozen trunk add to what unlabelled images do, where an image has one label. Generated
-    pixels do not, in the same time. The paper's network is for the whole method.
+    Generated features of a frozen trunk add to what unlabelled images do, where an image has one label. Of
+    generated pixels that could not be told from nothing in the same time. The paper's network is for the whole method.
 
     Args:
         network: of the model.

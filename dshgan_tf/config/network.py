@@ -38,8 +38,8 @@ class Network:
         noise_dim: size of the generator's noise.
         norm: "sync_batch" (by the statistics of all replicas, so that their number changes nothing), "batch" (each
             by its own, with fewer exchanges) or "none".
-        generator: "pixels" makes images, "features" what a frozen trunk would make of them; "auto" makes features where
-            the trunk is frozen.
+        generator: where one trains, "pixels" makes images, "features" what a frozen trunk would make of them; "auto"
+            makes features where the trunk is frozen.
         ground: grey level, 0 (black) to 255 (white), that shows where an image file is transparent.
         instance_bits: how many bits of a code tell single images apart and know of no class (`instance_bits`); None for
             what suits the data, see `instance_bits_for`; 0 for none.

@@ -46,7 +46,7 @@ class RunConfig:
         method: "dsh-gan"; "semi-supervised" leaves out generator and adversary and keeps every other use of unlabelled
             images; "supervised" trains the same encoder on the same labelled batches, and on nothing else. None for
             what is worth its time: "dsh-gan" on a frozen trunk whose features are generated, where images have one
-            label, and else "semi-supervised" (docs/method/pixels.md).
+            label, and with the paper's adversary; else "semi-supervised" (docs/method/pixels.md).
         unlabeled: False takes the unlabelled images from training, where labelled ones stand for them: an ablation.
         steps: training steps in all.
         steps_per_epoch: steps between two checkpoints, lines of metrics and validations.

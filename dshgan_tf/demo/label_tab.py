@@ -1,4 +1,4 @@
-"""The tab that searches without an image: by what the generator draws for labels."""
+"""The tab that searches without an image: by labels, and what the generator draws for them."""
 
 from __future__ import annotations
 

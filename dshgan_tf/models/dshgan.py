@@ -29,7 +29,7 @@ from dshgan_tf.models.training_metrics import TrainingMetrics
 
 @keras.saving.register_keras_serializable(package="dshgan_tf")
 class DSHGAN(AlternatingTraining):
-    """Learn binary codes from few labelled and many unlabelled images with a conditional GAN.
+    """Learn binary codes from few labelled and many unlabelled images, with method="dsh-gan" by a conditional GAN.
 
     A moving average of the encoder's weights is what encodes and exports. How it learns is in `AlternatingTraining`.
 
@@ -38,7 +38,7 @@ class DSHGAN(AlternatingTraining):
         num_classes: L.
         image_shape: (H, W, C), C 1 or 3.
         method: "dsh-gan"; "semi-supervised" leaves out generator and adversary and keeps every other use of unlabelled
-            images; "supervised" trains the same encoder on the labelled ones alone; None for what suits the data.
+            images; "supervised" trains the same encoder on the labelled ones alone; None as in `RunConfig`.
         multi_label: whether an image may have several labels (sigmoid instead of softmax).
         network: architecture of encoder and generator; None for the recipe's. A mapping of its fields is taken too.
         precision: Keras dtype policy of what trains, kept in the saved file; None for the one now set. The averaged
@@ -262,7 +262,7 @@ class DSHGAN(AlternatingTraining):
             ValueError: the model has no generator, or labels that do not fit.
         """
         if self.generator is None:
-            raise InputError(f"a model with method={self.method!r} has no generator; train one with method='dsh-gan'")
+            raise InputError(f"a model with method={self.method!r} has no generator; method='dsh-gan' trains one")
         return self.generator.generate(labels, seed, batch_size)
 
     def standardise(self, mean: np.ndarray, variance: np.ndarray) -> None:
