@@ -60,7 +60,7 @@ def test_settings_of_a_generator_that_does_not_train_are_told():
 
     (line,) = told(objective=Objective(anchor_stride=1, diversity_weight=0.0), network=Network(width=4, noise_dim=8))
     assert line == (
-        "nothing is generated, so these settings change nothing: anchor_stride, diversity_weight, noise_dim; "
+        "nothing is generated, so these settings change nothing: diversity_weight, anchor_stride, noise_dim; "
         "--synthetic trains a generator"
     )
     assert told(method="dsh-gan", objective=Objective(anchor_stride=1)) == told(objective=Objective(ramp=0.1)) == []

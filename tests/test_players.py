@@ -243,7 +243,7 @@ def test_few_labels_ask_for_more_confidence(digits, labels_per_class, threshold)
     splits = dsh.data.from_arrays(digits.database.images, digits.database.labels, 20, labels_per_class)
     assert len(splits.validation) == (4 if labels_per_class == 20 else 0) * 10
     for given, expected in ((None, threshold), (0.8, 0.8)):
-        model = dsh.DSHGAN(8, 10, (8, 8, 1), method="dsh-gan", network=dsh.Network(width=2))
+        model = dsh.DSHGAN(8, 10, (8, 8, 1), network=dsh.Network(width=2))
         model.compile(objective=dsh.Objective(pseudo_label_threshold=given))
         assert float(model.threshold.numpy()) == pytest.approx(0.95 if given is None else 0.8)
         model.fit(dsh.data.triplets(splits, 8), epochs=1, steps_per_epoch=1, verbose=0)
