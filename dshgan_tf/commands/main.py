@@ -17,7 +17,7 @@ SUBCOMMANDS = {
     "train": ("photos/ --workdir runs/a", "train, evaluate; again: resume"),
     "evaluate": ("runs/a runs/b", "evaluate again, side by side"),
     "tune": ("digits --workdir runs/t --trials 9", "search for better settings"),
-    "generate": ("runs/a cat --output cats.png", "draw what a generator learnt of labels"),
+    "generate": ("runs/a cat --output cats.png", "draw what a generator learnt"),
     "export": ("runs/a --format tflite --output e", "write the encoder, for others"),
     "encode": ("runs/a one.jpg", "print codes of image files"),
     "encode-all": ("photos/ --model e --output o", "codes of millions of images"),

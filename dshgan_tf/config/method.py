@@ -33,8 +33,8 @@ def choose_method(method: str | None, gan: bool, network: Network, multi_label: 
 def suitable_method(network: Network, multi_label: bool) -> Method:
     """Return the method whose parts are worth their time (docs/method/pixels.md).
 
-    Generated features of a frozen trunk add to what unlabelled images do, where an image has one label. Of
-    generated pixels that could not be told from nothing in the same time. The paper's network is for the whole method.
+    Generated features of a frozen trunk add to what unlabelled images do, where an image has one label. Generated
+    pixels are not worth their time. The paper's network is for the whole method.
 
     Args:
         network: of the model.
