@@ -30,8 +30,8 @@ SMOKE = RunConfig(preset="smoke", dataset="digits", labels_per_class=1, num_bits
 
 # dshgan train digits --workdir runs/digits
 # One label a class, which is the protocol's number. About a minute on one core; with --synthetic 90 to 160 seconds.
-# With --instance-bits 0: MAP@all 0.934 with --synthetic, mean of seeds 0 to 4. With a threshold of 0.95 0.914 over seeds
-# 0 to 19, and 0.900 by default; 0.569 with --no-gan, seeds 0 to 4.
+# With --instance-bits 0 and --synthetic MAP@all 0.934, mean of seeds 0 to 4. With a threshold of 0.95 besides 0.914 over
+# seeds 0 to 19, and 0.900 by default; 0.569 with --no-gan, seeds 0 to 4.
 DIGITS = RunConfig(preset="digits", dataset="digits", num_bits=32, steps=2400)
 
 # dshgan train digits_paper --workdir runs/digits_paper
@@ -41,7 +41,8 @@ DIGITS_PAPER = _published(DIGITS)
 
 # TFDS_DATA_DIR=<TFDS folder> dshgan train cifar10 --workdir runs/cifar10
 # With --precision mixed_bfloat16 333 seconds on one core; with --instance-bits 0 MAP@all 0.587, mean of seeds 0 to 2;
-# 0.568 with --no-gan; 0.585 with --synthetic, in 500 seconds. Longer runs, in docs/results/cifar10.md: 0.735 with 5,000 labels, 0.906 with all.
+# 0.568 with --no-gan; 0.585 with --synthetic, in 500 seconds. Longer runs, in docs/results/cifar10.md: 0.735 with 5,000
+# labels, 0.906 with all.
 CIFAR10 = RunConfig(preset="cifar10", dataset="cifar10", num_bits=48, steps=2500)
 
 # TFDS_DATA_DIR=<TFDS folder> dshgan train cifar10_paper --workdir runs/cifar10_paper
