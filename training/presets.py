@@ -30,7 +30,7 @@ SMOKE = RunConfig(preset="smoke", dataset="digits", labels_per_class=1, num_bits
 
 # dshgan train digits --workdir runs/digits
 # One label a class, which is the protocol's number. About a minute on one core; with --synthetic 90 to 160 seconds.
-# With --instance-bits 0 and --synthetic MAP@all 0.934, mean of seeds 0 to 4. With a threshold of 0.95 besides 0.914 over
+# With --instance-bits 0 and --synthetic MAP@all 0.934, mean of seeds 0 to 4. With a threshold of 0.95 as well 0.914 on
 # seeds 0 to 19, and 0.900 by default; 0.569 with --no-gan, seeds 0 to 4.
 DIGITS = RunConfig(preset="digits", dataset="digits", num_bits=32, steps=2400)
 
