@@ -319,7 +319,9 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
     server = ProtocolServer("dshgan", given.folder, port=given.port, patience=given.patience, **more)
     print(json.dumps({"grpc": server.grpc_address, "rest": server.rest_address}), flush=True)
-    ended.wait()
+    # A signal that another thread receives does not wake this one, and its handler runs here alone.
+    while not ended.wait(0.5):
+        pass
     server.stop()
 
 
