@@ -1,4 +1,4 @@
-# make quickstart   the main job on digits: train with and without the GAN, compare, export, search
+# make quickstart   the main job on digits: the whole method and labels alone; compare, export, search
 # make test         the whole test suite, but for the tests in a browser
 # make test-browser the tests in Debian's chromium; apt installs it, and npm, where they are missing
 # make arm          the LiteRT encoders on ARM64 processors that qemu plays; changes what apt knows, see tests/arm

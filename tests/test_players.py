@@ -258,7 +258,7 @@ def test_a_generator_may_stop_after_the_first_stage(devices, digits, two_devices
         keras.utils.set_random_seed(0)
         network = dsh.Network(width=2, adversary="own", norm="none")
         model = dsh.DSHGAN(num_bits=6, num_classes=10, image_shape=(8, 8, 1), method="dsh-gan", network=network)
-        model.compile(objective=dataclasses.replace(dsh.Objective.paper(gan_steps=2), generator_learns_on=False))
+        model.compile(objective=dataclasses.replace(dsh.Objective.paper(gan_share=0.5), generator_learns_on=False))
     seen = []
     for done, steps in ((0, 1), (1, 2), (2, 4)):
         length = {"epochs": steps, "initial_epoch": done, "steps_per_epoch": 1, "total_steps": 4}

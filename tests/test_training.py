@@ -135,7 +135,7 @@ def test_a_method_that_the_data_chose_names_nothing_of_a_generator(workdirs, tmp
 def test_presets_are_the_default_recipe_or_the_papers():
     for name, preset in PRESETS.items():
         assert preset.preset == name
-        halves = dsh.Objective.paper(gan_steps=preset.steps // 2)
+        halves = dsh.Objective.paper(gan_share=0.5)
         assert preset.objective == (halves if name.endswith("_paper") else dsh.Objective())
         assert preset.objective.is_published == name.endswith("_paper")
 

@@ -15,7 +15,7 @@ LASTS = "3 to 4 minutes on two cores without AVX-512"
 
 
 def quickstart(workdir: Path = Path("runs/quickstart")) -> None:
-    """Train on digits with one label a class, with and without the GAN; compare, export, index, search.
+    """Train on digits with one label a class, by the whole method and by the labels alone; compare, export, search.
 
     Interrupted, the same command goes on.
 
@@ -48,7 +48,7 @@ def quickstart(workdir: Path = Path("runs/quickstart")) -> None:
     index = workdir / "digits.index"
     Search(index, (gan / "plots" / "query.png",), picture=workdir / "plots" / "by_picture.png").run()
     Search(index, labels=("3",), picture=workdir / "plots" / "by_label.png").run()
-    console.rule("5 of 5: what the unlabelled and the generated digits are worth")
+    console.rule("5 of 5: what the unlabelled and the generated digits are worth together")
     compare([Run(no_gan), Run(gan)], workdir / "plots", console)
     console.print(f"\nLook at the pictures in {workdir / 'plots'}, {gan / 'plots'} and {gan / 'samples'}.")
     console.print(f"Next: dshgan demo {workdir / 'digits.index'}, or dshgan train with your own images.")

@@ -26,9 +26,9 @@ class Objective:
         graded_margin: margin of the triplets mined among real images times the share of labels in common; None for True
             where images have several labels and the trunk is frozen.
         triplet_weight: weight of the real-synthetic triplet loss.
-        gan_steps: steps at the beginning of the training without any triplets: the first stage of the published
-            procedure, which teaches generator, adversary and classification alone.
-        generator_learns_on: whether the generator still learns after `gan_steps`.
+        gan_share: share of the training in [0, 1], at its beginning, without any triplets: the first stage of the
+            published procedure, which teaches generator, adversary and classification alone.
+        generator_learns_on: whether the generator still learns after that stage.
         anchors_learn: whether real anchors learn from their real-synthetic triplets, or the synthetic images alone do.
         adversary_weight: weight of the adversary loss.
         generator_adversary_weight: the same where the generator minimises it; None for `adversary_weight`.
@@ -75,7 +75,7 @@ class Objective:
     margin: Rate | None = None
     graded_margin: bool | None = None
     triplet_weight: Weight = 0.1
-    gan_steps: Annotated[int, pydantic.Field(ge=0)] = 0
+    gan_share: Share = 0.0
     generator_learns_on: bool = True
     anchors_learn: bool = True
     adversary_weight: Weight = 1.0
@@ -103,24 +103,24 @@ class Objective:
         """Check what goes together."""
         if self.cut_labeled and not self.augment:
             raise InputError("cut_labeled needs augment; leave --no-augment out")
-        if not self.generator_learns_on and not self.gan_steps:
-            raise InputError("a generator that does not learn on must learn before; give --gan-steps")
+        if not self.generator_learns_on and not self.gan_share:
+            raise InputError("a generator that does not learn on must learn before; give --gan-share 0.5")
 
     @classmethod
-    def paper(cls, gan_steps: int = 0) -> Objective:
+    def paper(cls, gan_share: float = 0.0) -> Objective:
         """The objective of Qiu et al. (SIGIR 2017): saturating, margin 1, weights 1, nothing else.
 
         The paper averages the adversary's loss over the three members of a triplet. The generator's two are two thirds.
         It needs a model whose adversary is a stream of its own, `Network(adversary="own")`; `compile` refuses others.
 
         Args:
-            gan_steps: of its first stage, without triplets; the paper does not say how long that is.
+            gan_share: of its first stage, without triplets; the paper does not say how long that is.
         """
         return cls(
             generator_loss="saturating",
             margin=1.0,
             triplet_weight=1.0,
-            gan_steps=gan_steps,
+            gan_share=gan_share,
             generator_adversary_weight=2 / 3,
             synthetic_classification_weight=1.0,
             synthetic_weight=1.0,
@@ -142,7 +142,7 @@ class Objective:
     @property
     def is_published(self) -> bool:
         """Whether this is the published objective, whatever the length of its first stage."""
-        return self == Objective.paper(self.gan_steps)
+        return self == Objective.paper(self.gan_share)
 
     def threshold_for(self, fewest_labels: int) -> float:
         """Return the threshold of pseudo-labels.

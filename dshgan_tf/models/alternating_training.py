@@ -188,9 +188,10 @@ class AlternatingTraining(keras.Model):
 
     def triplets(self) -> Any:
         """Return 0 in the first stage of a training, which has no triplets, and 1 after it."""
-        if not self.objective.gan_steps:
+        if not self.objective.gan_share:
             return 1.0
-        return ops.cast(self.steps >= self.objective.gan_steps, keras.config.floatx())
+        first_stage = self.objective.gan_share * self.total_steps
+        return ops.cast(ops.cast(self.steps, "float32") >= first_stage, keras.config.floatx())
 
     def test_step(self, data: Tensors) -> dict[str, Any]:
         """Compute the encoder's terms as deployed: averaged weights, no augmentation, no update."""
