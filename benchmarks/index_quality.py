@@ -14,11 +14,8 @@ have a generator (`--synthetic`).
 
 import argparse
 import json
-import sys
 import tempfile
 from pathlib import Path
-
-sys.path.pop(0)  # this folder, whose training.py would stand before the package
 
 import numpy as np
 from dshgan_tf.export.index_files import make_index, names_of_database

@@ -12,7 +12,6 @@ import statistics
 import sys
 import time
 
-sys.path.pop(0)  # this folder, whose training.py would stand before the package
 os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1" if sys.argv[1:] else "0"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 

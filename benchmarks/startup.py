@@ -14,8 +14,6 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.pop(0)  # this folder, whose training.py would stand before the package
-
 import numpy as np
 from PIL import Image
 from rich.console import Console

@@ -19,9 +19,6 @@ from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatch
 from pathlib import Path
 
-if __name__ == "__main__":
-    sys.path.pop(0)  # this folder, whose training.py would stand before the package
-
 from rich.console import Console
 from rich.progress import track
 

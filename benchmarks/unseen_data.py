@@ -13,7 +13,6 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.pop(0)  # this folder, whose training.py would stand before the package
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 

@@ -3,7 +3,16 @@ import dataclasses
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from dshgan_tf.training.comparison import Entry, Setting, departures, group, method_of, paired_difference, variant_of
+from dshgan_tf.training.comparison import (
+    Entry,
+    Setting,
+    data_name,
+    departures,
+    group,
+    method_of,
+    paired_difference,
+    variant_of,
+)
 from dshgan_tf.training.comparison_plots import _colour, map_over_labels
 from dshgan_tf.training.presets import PRESETS
 from dshgan_tf.training.tables import results_sheet, shift_sheet
@@ -54,6 +63,12 @@ def test_runs_of_the_paper_at_other_rates_are_told_apart():
     assert (
         departures(RunConfig(optimization=Optimization(encoder_learning_rate=0.01))) == []
     )  # bears on every method: `variant_of` names it
+
+
+def test_own_data_are_told_apart_by_their_names():
+    assert data_name(RunConfig(dataset="folder", data_dir="/a/scenes/")) == "scenes"
+    assert data_name(RunConfig(dataset="table", data_dir="/a/scenes/labels.csv")) == "scenes/labels.csv"
+    assert data_name(RunConfig(dataset="cifar10", data_dir="/a/tfds")) == "cifar10"
 
 
 def test_the_table_has_means_deviations_and_paired_gains():

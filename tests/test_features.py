@@ -287,7 +287,7 @@ def test_a_fine_tuned_run_goes_on_from_the_frozen_one(trunk, tmp_path):
     assert 0 < np.abs(kernels[0] - kernels[1]).max() < 0.1
     assert results["metrics"]["map"] > first.read("results")["metrics"]["map"] - 0.05
     entry, old = read_entries(run)[0], read_entries(first)[0]
-    assert entry.method == "with GAN, 20 steps fine-tuned" and entry.setting == old.setting
+    assert entry.method == "with GAN, 20 steps fine-tuned, fine_tuned_layers 1" and entry.setting == old.setting
     # As if it had been killed when the second stage had begun: it goes on from the frozen run, and ends as it did.
     for path in (run.path("checkpoints"), run.path("metrics"), run.path("model"), run.path("results")):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -297,6 +297,8 @@ def test_a_fine_tuned_run_goes_on_from_the_frozen_one(trunk, tmp_path):
 def test_fine_tuning_that_does_not_fit_is_refused_before_training(trunk, tmp_path):
     with pytest.raises(ValueError, match="goes on from a frozen trunk"):
         RunConfig(fine_tune=20)
+    with pytest.raises(ValueError, match=r"fine_tune \(1001\) must be a multiple of 50 steps; take 1050"):
+        second_stage(RunConfig(network=dsh.Network(backbone=str(trunk), trained_layers=0), fine_tune=1001))
     network = dsh.Network(backbone=str(trunk), trained_layers=0)
     config = RunConfig(dataset="digits", network=network, fine_tune=20, fine_tuned_layers=2, steps=40)
     with pytest.raises(ValueError, match="has 1 layers with weights"):
@@ -338,6 +340,9 @@ def test_the_command_line_knows_a_frozen_trunk(trunk, tmp_path):
     config, _ = read_config([*arguments, "--steps", "700", "--method", "supervised"])
     assert (config.method, config.steps) == ("supervised", 700)
     assert read_config([*arguments, "--no-synthetic"])[0].method == "semi-supervised"
+    for flags in (["--trained_layers", "0"], ["--trained-layers=0"], ["--trained_layers=0"]):
+        assert read_config([*arguments[:3], *flags, "--workdir", "x"])[0].steps == 600
+    assert read_config(["smoke", *arguments[1:]])[0].steps == 4
     assert read_config([*arguments[:3], "--trained-layers", "1", "--workdir", "x"])[0].steps == 2400
     assert side_for(config.network) == 8
     assert side_for(dsh.Network()) is None and side_for(dsh.Network(backbone="MobileNetV2")) == 224

@@ -1,11 +1,14 @@
 """Bits that tell single images apart: what they are learnt from, when, and what they change."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
 from dshgan_tf.training.unseen_classes import map_by_kind
 
 import dshgan_tf as dsh
+from dshgan_tf.data.splits import Part
 from dshgan_tf.models.instance_bits import learn_projection
 from dshgan_tf.models.training_batches import some_images
 
@@ -158,4 +161,8 @@ def test_queries_of_unseen_classes_are_counted_apart():
     everything = [1597, unseen / 1597]
     assert asked[0] == [140, everything[0], 0.0, everything[1]] and asked[1] == [60, everything[0], 1.0, everything[1]]
     assert asked[2] == [60, unseen, 1.0, 1.0]
+    asked_for = np.flatnonzero(splits.query.labels < 7)  # none of an unseen class
+    part = Part(*(getattr(splits.query, name)[asked_for] for name in ("images", "labels", "ids")))
+    splits = dataclasses.replace(splits, query=part)
+    assert list(map_by_kind(splits, rank)) == ["map_seen"]
     assert map_by_kind(dsh.data.load("digits"), rank) == {}

@@ -254,6 +254,19 @@ def test_constructor_and_fit_refuse_what_does_not_fit(digits, model):
     endless.label_frequency = digits.label_frequency
     with pytest.raises(ValueError, match="give steps_per_epoch"):
         model.fit(endless, epochs=1)
+    halves = endless.map(lambda batch: {name: batch[name] for name in ("image", "label", "negative_label")})
+    with pytest.raises(ValueError, match="fit takes batches of dshgan_tf.data.triplets"):
+        model.fit(halves, epochs=1, steps_per_epoch=1)
+
+
+def test_an_endless_dataset_teaches_the_instance_bits(digits):
+    model = dsh.DSHGAN(num_bits=24, num_classes=10, image_shape=(8, 8, 1), network=dsh.Network(width=2))
+    model.compile()
+    endless = dsh.data.triplets(digits, 16).repeat()
+    endless.label_frequency = digits.label_frequency
+    model.fit(endless, epochs=1, steps_per_epoch=1, verbose=0)
+    bits = np.unpackbits(model.encode(digits.query.images), axis=1)[:, 9:24]
+    assert (bits.min(axis=0) < bits.max(axis=0)).all()
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 1), (28, 28, 1), (32, 32, 3), (50, 41, 3), (64, 64, 3), (3, 5, 1)])

@@ -250,6 +250,16 @@ def test_few_labels_ask_for_more_confidence(digits, labels_per_class, threshold)
         assert float(model.threshold.numpy()) == pytest.approx(expected)
 
 
+def test_without_a_generator_there_is_no_first_stage():
+    for method, factor in (("dsh-gan", 0.0), ("semi-supervised", 1.0)):
+        model = dsh.DSHGAN(8, 10, (8, 8, 1), method=method, network=dsh.Network(width=2))
+        model.compile(objective=dsh.Objective(gan_share=0.5))
+        model.total_steps.assign(4)
+        assert float(model.triplets()) == factor
+        model.steps.assign(2)
+        assert float(model.triplets()) == 1.0
+
+
 @pytest.mark.parametrize("devices", [1, 2])
 def test_a_generator_may_stop_after_the_first_stage(devices, digits, two_devices):
     """Weights, statistics and optimizer stay as they were after two steps; the encoder goes on."""

@@ -418,3 +418,19 @@ def test_the_size_of_images_that_are_taken_as_they_are_cannot_be_chosen():
     assert read("digits", image_size=8).images.shape == (1797, 8, 8, 1)
     with pytest.raises(ValueError, match="cifar10 has images of 32 pixels"):
         load_data(dataclasses.replace(PRESETS["cifar10"], image_size=96))
+
+
+def test_queries_of_one_class_are_evaluated_and_drawn(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = ["path,labels,split"]
+    for number in range(24):
+        Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)).save(tmp_path / f"{number:02d}.png")
+        side = "query" if number in (0, 2) else ("train", "database")[number > 15]
+        rows.append(f"{number:02d}.png,{'ab'[number % 2]},{side}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n")
+    sizes = {"num_bits": 8, "network": dsh.Network(width=2), "steps": 1, "steps_per_epoch": 1, "batch_size": 4}
+    config = dataclasses.replace(PRESETS["table"], data_dir=str(tmp_path / "labels.csv"), **sizes)
+    results = train_and_evaluate(config, tmp_path / "run", verbose=0)
+    assert results["metrics"]["num_queries"] == 2
+    assert (tmp_path / "run" / "plots" / "retrieval.png").exists()
+    assert not (tmp_path / "run" / "plots" / "code_map.png").exists()  # of two codes there is no map

@@ -126,6 +126,6 @@ def test_a_config_file_stands_for_the_data(tmp_path):
 def test_completions_know_subcommands_and_flags():
     for shell in ("bash", "zsh"):
         script = dshgan("tab-completion", shell).stdout
-        for word in ("search", "--precision", "--labels-per-class", "--encoder-learning-rate", "tab-completion"):
+        for word in ("search", "--radius", "--table", "--labels-per-class", "--weight-decay", "tab-completion"):
             assert word in script, (shell, word)
     assert subprocess.run(["bash", "-n"], input=dshgan("tab-completion", "bash").stdout, text=True).returncode == 0

@@ -4,13 +4,17 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
+from dshgan_tf.training import runner
 from dshgan_tf.training.checkpoints import find_checkpoints, load_newest
 from dshgan_tf.training.comparison import read_entries
+from dshgan_tf.training.interruption import Interrupted
 from dshgan_tf.training.presets import PRESETS
 from dshgan_tf.training.runner import train_and_evaluate
 
@@ -46,7 +50,7 @@ def test_a_workdir_holds_what_the_contract_says(workdirs):
         assert (workdir / name).exists(), name
     results = json.loads((workdir / "results.json").read_text())
     assert METRICS <= set(results["metrics"])
-    for key in ("preset", "dataset", "protocol", "seed", "num_bits", "labels_per_class", "gan", "steps"):
+    for key in ("preset", "dataset", "protocol", "seed", "num_bits", "labels_per_class", "method", "steps"):
         assert key in results
     assert results["train_seconds"] > 0 and {"tensorflow", "keras"} <= set(results["versions"])
     assert dsh.RunConfig.load(workdir / "config.json") == TINY
@@ -130,6 +134,42 @@ def test_a_method_that_the_data_chose_names_nothing_of_a_generator(workdirs, tmp
     dataclasses.replace(run.config(), method=None).save(run.path("config"))
     write_json(run.path("results"), run.read("results") | {"method": "semi-supervised"})
     assert "generator_learning_rate" not in read_entries(run)[0].method
+
+
+def epochs_of(workdir):
+    with (workdir / "metrics.csv").open() as file:
+        return [row["epoch"] for row in csv.DictReader(file)]
+
+
+def test_a_signal_in_an_epochs_last_step_keeps_its_record(tmp_path, monkeypatch):
+    class Terminate(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            if self.model.steps_done == 3:  # the second of two steps of the second epoch
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    callbacks = runner._callbacks
+    with monkeypatch.context() as context:
+        context.setattr(runner, "_callbacks", lambda *a, **more: {"terminate": Terminate(), **callbacks(*a, **more)})
+        with pytest.raises(Interrupted) as ended:
+            train_and_evaluate(TINY, tmp_path / "run", verbose=0)
+    assert ended.value.code == 143 and load_newest(tmp_path / "run" / "checkpoints").steps_done == 4
+    assert epochs_of(tmp_path / "run") == ["1", "2"]
+    assert not (tmp_path / "run" / "interrupted.json").exists()  # nothing of the next epoch is done
+    train_and_evaluate(TINY, tmp_path / "run", verbose=0)
+    assert epochs_of(tmp_path / "run") == ["1", "2", "3"]
+
+
+def test_a_run_that_ends_after_its_last_checkpoint_has_its_instance_bits_when_it_goes_on(tmp_path, digits):
+    config = dataclasses.replace(TINY, method="semi-supervised", num_bits=24, steps=2)
+    train_and_evaluate(config, tmp_path / "run", verbose=0)
+    before = dsh.load_model(tmp_path / "run" / "model.keras").encode(digits.query.images)
+    for name in ("results.json", "model.keras"):
+        (tmp_path / "run" / name).unlink()
+    train_and_evaluate(config, tmp_path / "run", verbose=0)
+    codes = dsh.load_model(tmp_path / "run" / "model.keras").encode(digits.query.images)
+    np.testing.assert_array_equal(codes, before)
+    bits = np.unpackbits(codes, axis=1)[:, 9:24]  # of 24 bits 9 tell the classes of grey images
+    assert (bits.min(axis=0) < bits.max(axis=0)).all()
 
 
 def test_presets_are_the_default_recipe_or_the_papers():

@@ -14,6 +14,7 @@ OF_GENERATOR = {
     "objective": (
         "generator_loss",
         "triplet_weight",
+        "gan_share",
         "generator_learns_on",
         "anchors_learn",
         "adversary_weight",
@@ -21,6 +22,7 @@ OF_GENERATOR = {
         "synthetic_classification_weight",
         "synthetic_weight",
         "diversity_weight",
+        "scale_by_confidence",
         "anchor_stride",
     ),
     "network": ("noise_dim", "generator"),

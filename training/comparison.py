@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -110,7 +111,7 @@ def method_of(results: dict[str, Any]) -> str:
 
 # Fields of a config, of its network and of its optimization that bear on every method.
 VARIANT_FIELDS = ("batch_size", "precision", "sampling", "image_size", "unseen_classes", "unlabeled_unseen")
-VARIANT_NETWORK = ("backbone", "weights", "trained_layers", "width", "norm")
+VARIANT_NETWORK = ("backbone", "weights", "trained_layers", "hidden_layer", "width", "norm", "ground")
 VARIANT_OPTIMIZATION = ("encoder_learning_rate", "weight_decay")
 
 
@@ -142,9 +143,19 @@ def departures(config: RunConfig) -> list[str]:
     # The paper's encoder has a rate of its own, which `variant_of` leaves to the method.
     names = ["instance_bits", *["encoder_learning_rate"] * is_paper]
     if config.method == "dsh-gan":
-        names += ["adversary", "generator_learning_rate"]
+        names += ["adversary", "noise_dim", "generator", "generator_learning_rate"]
     changed = [f"{name} {own[name]}" for name in names if own[name] != usual[name]]
-    return changed + [f"{config.fine_tune} steps fine-tuned"] * bool(config.fine_tune)
+    if config.fine_tune:
+        changed.append(f"{config.fine_tune} steps fine-tuned")
+        if config.fine_tuned_layers != RunConfig().fine_tuned_layers:
+            changed.append(f"fine_tuned_layers {config.fine_tuned_layers}")
+    return changed
+
+
+def data_name(config: RunConfig) -> str:
+    """Return the name of a data set; of own data that of its folder, and of its table."""
+    own = config.data_dir is not None and config.dataset in ("folder", "table")
+    return "/".join(Path(config.data_dir).parts[-2 if config.dataset == "table" else -1 :]) if own else config.dataset
 
 
 def read_entries(run: Run) -> list[Entry]:
@@ -158,7 +169,7 @@ def read_entries(run: Run) -> list[Entry]:
     """
     results, config = run.read("results"), run.config()
     named = {field.name: results[field.name] for field in dataclasses.fields(Setting) if field.name != "variant"}
-    setting, seed = Setting(**named, variant=variant_of(config)), results["seed"]
+    setting, seed = Setting(**named | {"dataset": data_name(config)}, variant=variant_of(config)), results["seed"]
     chosen = dataclasses.replace(config, method=results["method"])  # the config may leave it to the data
     method = ", ".join([method_of(results), *departures(chosen)])
     shift = run.read("shift")["map"] if run.path("shift").exists() else None

@@ -12,6 +12,7 @@ import dshgan_tf as dsh
 from dshgan_tf.config import RunConfig
 from dshgan_tf.data import Splits
 from dshgan_tf.data.feature_splits import seen_by
+from dshgan_tf.errors import InputError
 
 BATCH_SIZE = 32  # labelled images a step: of 128, a step on a CPU takes a quarter of a minute
 LEARNING_RATE = 3e-4  # of what is trained already
@@ -23,13 +24,20 @@ def second_stage(config: RunConfig) -> RunConfig:
 
     Args:
         config: of the run, with `fine_tune` steps.
+
+    Raises:
+        ValueError: these are no whole number of epochs.
     """
+    epoch = min(EPOCH, config.fine_tune)
+    if config.fine_tune % epoch:
+        more = -(-config.fine_tune // epoch) * epoch
+        raise InputError(f"fine_tune ({config.fine_tune}) must be a multiple of {epoch} steps; take {more}")
     return dataclasses.replace(
         config,
         fine_tune=0,
         method="supervised" if config.method == "supervised" else "semi-supervised",
         steps=config.fine_tune,
-        steps_per_epoch=EPOCH if config.fine_tune % EPOCH == 0 else config.fine_tune,
+        steps_per_epoch=epoch,
         batch_size=min(BATCH_SIZE, config.batch_size),
         network=dataclasses.replace(
             config.network, trained_layers=config.fine_tuned_layers, hidden_layer=True, generator="auto"

@@ -22,6 +22,8 @@ class Interrupted(SystemExit):
 class StopOnSignal(keras.callbacks.Callback):
     """Save and raise `Interrupted` after the step in which a signal came; between processes, only raise.
 
+    It goes after all other callbacks: where the step is an epoch's last, they write down the epoch first.
+
     Args:
         checkpoint: what saves.
     """
@@ -50,9 +52,16 @@ class StopOnSignal(keras.callbacks.Callback):
                 signal.signal(number, handler)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Save and stop where a signal came, but at the epoch's last step."""
+        if self._caught is not None and batch + 1 < self.params["steps"]:
+            self._stop()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Save and stop where a signal came."""
-        if self._caught is None:
-            return
+        if self._caught is not None:
+            self._stop()
+
+    def _stop(self) -> None:
         name = signal.Signals(self._caught).name
         if between_processes(self.model.distribute_strategy):
             # Saving sums metrics over all workers, and the others know nothing of this signal: they would wait.

@@ -23,6 +23,7 @@ from dshgan_tf.search.calibration import Calibration, reached
 
 RIGHT, WRONG, QUERY = "#1a9850", "#d73027", "#333333"
 MAP_POINTS = 1000  # codes in the map: t-SNE's time grows with them
+FEWEST_IN_MAP = 3  # fewer have no map
 
 
 def draw_run(
@@ -39,7 +40,8 @@ def draw_run(
     """
     plots = run.path("plots")
     save_figure(retrieval_grid(splits, query_codes, database_codes, query_relaxed), plots / "retrieval")
-    save_figure(code_map(splits, query_codes, query_relaxed.shape[1]), plots / "code_map")
+    if len(query_codes) >= FEWEST_IN_MAP:
+        save_figure(code_map(splits, query_codes, query_relaxed.shape[1]), plots / "code_map")
     image = splits.query.images[:1][0]
     write_png(plots / "query.png", image if image.shape[-1] == 3 else np.repeat(image, 3, axis=-1))
     if run.path("metrics").exists():
@@ -68,9 +70,9 @@ def retrieval_grid(
     index.add(database_codes)
     distances, found = index.search(query_codes[chosen], min(top, len(database_codes)), query_relaxed[chosen])
     database_rows = splits.searched_rows(splits.database.labels)
-    figure, axes = plt.subplots(
-        len(chosen), found.shape[1] + 1, figsize=(0.85 * (found.shape[1] + 1), 0.95 * len(chosen)), layout="constrained"
-    )
+    columns = found.shape[1] + 1
+    size = {"figsize": (0.85 * columns, 0.95 * len(chosen)), "layout": "constrained", "squeeze": False}
+    figure, axes = plt.subplots(len(chosen), columns, **size)
     figure.suptitle("Queries (left) and their nearest images: right green, wrong red, Hamming distance below", size=9)
     for row, query in enumerate(chosen):
         name = splits.searched_names[classes[row]]

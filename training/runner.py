@@ -150,8 +150,8 @@ def _train(config: RunConfig, model: dsh.DSHGAN, splits: Splits, seen: Splits, r
         print(describe(model, config.batch_size))
     if within := model.steps_done % config.epoch_length:
         _fit(config, model, splits, seen, run, config.epoch_length - within, verbose)
-    if model.steps_done < config.steps:
-        _fit(config, model, splits, seen, run, config.epoch_length, verbose)
+    # With no step left, too: after the last one `fit` learns the instance bits, which no checkpoint has.
+    _fit(config, model, splits, seen, run, config.epoch_length, verbose)
     with atomic_path(run.path("model")) as path:
         model.save(path)  # here, since it reads metrics that are summed over all workers, who are all here
 
@@ -176,7 +176,8 @@ def _fit(
                 verbose=verbose,
             )
         except Interrupted:
-            callbacks["seconds"].interrupted()
+            if model.steps_done % config.epoch_length:
+                callbacks["seconds"].interrupted()
             raise
         except tf.errors.OpError as error:
             if not between_processes(model.distribute_strategy):
@@ -258,7 +259,6 @@ def _results(config: RunConfig, splits: Splits, metrics: dict[str, Any], metrics
         "num_bits": config.num_bits,
         "labels_per_class": config.labels_per_class or with_labels // splits.num_classes,
         "method": method,
-        "gan": method == "dsh-gan",
         "unlabeled": config.unlabeled,
         "objective": dataclasses.asdict(config.objective),
         "steps": config.steps,

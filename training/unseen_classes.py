@@ -22,7 +22,8 @@ def map_by_kind(splits: Splits, rank: Callable[[np.ndarray, np.ndarray], float])
 
     Returns:
         `map_seen`, queries of labelled classes, and `map_unseen`, the others, both against the whole database;
-        `map_among_unseen`, the others against images of unseen classes alone. Empty where all classes have labels.
+        `map_among_unseen`, the others against images of unseen classes alone. What has no query is left out; all are
+        where all classes have labels.
     """
     if not splits.unseen_names:
         return {}
@@ -30,12 +31,13 @@ def map_by_kind(splits: Splits, rank: Callable[[np.ndarray, np.ndarray], float])
         splits.searched_rows(part.labels)[:, splits.num_classes :].any(axis=1)
         for part in (splits.query, splits.database)
     )
-    all_images, unseen_images = np.arange(len(database)), np.flatnonzero(database)
-    return {
-        "map_seen": rank(np.flatnonzero(~query), all_images),
-        "map_unseen": rank(np.flatnonzero(query), all_images),
-        "map_among_unseen": rank(np.flatnonzero(query), unseen_images),
+    all_images = np.arange(len(database))
+    searches = {
+        "map_seen": (np.flatnonzero(~query), all_images),
+        "map_unseen": (np.flatnonzero(query), all_images),
+        "map_among_unseen": (np.flatnonzero(query), np.flatnonzero(database)),
     }
+    return {name: rank(queries, images) for name, (queries, images) in searches.items() if len(queries)}
 
 
 def codes_ranker(

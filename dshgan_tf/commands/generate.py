@@ -13,7 +13,13 @@ from dshgan_tf.run import Run
 
 
 def generate(
-    workdir: Positional[Path], names: Positional[tuple[str, ...]] = (), *, output: Path, count: int = 10, seed: int = 0
+    workdir: Positional[Path],
+    names: Positional[tuple[str, ...]] = (),
+    *,
+    output: Path,
+    count: int = 10,
+    seed: int = 0,
+    data_dir: str | None = None,
 ) -> None:
     """Draw synthetic images of classes, one row each.
 
@@ -23,12 +29,13 @@ def generate(
         output: PNG file to write.
         count: Images of each.
         seed: Of the noise.
+        data_dir: Where the run's data lie, if they moved; generated features are shown by its images.
     """
     if count < 1:
         raise InputError(f"--count must be at least 1, got {count}")
     from dshgan_tf.training.generate import draw_samples
 
-    drawn = draw_samples(Run(workdir), names, output, count, seed)
+    drawn = draw_samples(Run(workdir, data_dir), names, output, count, seed)
     terminal.output().print(f"{output}, from top to bottom: {', '.join(drawn)}", markup=False)
 
 

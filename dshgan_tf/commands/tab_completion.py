@@ -12,6 +12,8 @@ from tyro.conf import OmitArgPrefixes, Positional
 from dshgan_tf.commands import terminal
 from dshgan_tf.config import RunConfig
 
+PARSED = {"search": "Search", "db": "load"}  # what these modules parse; the others a function of their own name
+
 
 def tab_completion(shell: Positional[Literal["bash", "zsh", "tcsh"]]) -> None:
     """Print a script that completes subcommands, flags and file names; your shell reads it with `source`.
@@ -40,8 +42,9 @@ def _functions() -> dict[str, Callable[..., Any]]:
 
     functions: dict[str, Callable[..., Any]] = {}
     for name in SUBCOMMANDS:
-        module = importlib.import_module(f"dshgan_tf.commands.{name.replace('-', '_')}")
-        functions[name] = getattr(module, name.replace("-", "_"), _train)
+        module_name = name.replace("-", "_")
+        module = importlib.import_module(f"dshgan_tf.commands.{module_name}")
+        functions[name] = _train if name in ("train", "tune") else getattr(module, PARSED.get(name, module_name))
     return functions
 
 

@@ -49,7 +49,7 @@ def silence_libraries() -> None:
     faulthandler.enable(sys.stderr)
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
-    warnings.filterwarnings("default", category=UserWarning, module=r"dshgan_tf|training|export")
+    warnings.filterwarnings("default", category=UserWarning, module="dshgan_tf")
     warnings.showwarning = lambda message, *_, **__: say(str(message), "yellow")
 
 

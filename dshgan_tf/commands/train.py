@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -54,7 +55,7 @@ def read_config(arguments: Sequence[str], name: str = "train") -> tuple[RunConfi
         raise InputError("give --workdir DIR, the folder of the run")
     flags = [word for flag in flags for word in SHORT_FLAGS.get(flag, (flag,))]
     default = RunConfig.load(options.config) if options.config else config_for(data or "digits")
-    if not options.config and _freezes(flags):
+    if not options.config and default.steps > FROZEN["steps"] and _freezes(flags):
         default = dataclasses.replace(default, **FROZEN)
     if flags.count("--method") > 1:
         raise InputError("give one of --method, --no-gan, --no-synthetic and --synthetic")
@@ -70,11 +71,9 @@ def read_config(arguments: Sequence[str], name: str = "train") -> tuple[RunConfi
 
 
 def _freezes(flags: Sequence[str]) -> bool:
-    """Whether the flags ask for a frozen trunk."""
-    return any(
-        flag == "--trained-layers=0" or (flag == "--trained-layers" and flags[place + 1 : place + 2] == ["0"])
-        for place, flag in enumerate(flags)
-    )
+    """Whether the flags ask for a frozen trunk, in any of the forms that tyro takes."""
+    words = [word for flag in flags for word in flag.replace("trained_layers", "trained-layers").split("=", 1)]
+    return ("--trained-layers", "0") in itertools.pairwise(words)
 
 
 def config_for(data: str) -> RunConfig:

@@ -187,8 +187,8 @@ class AlternatingTraining(keras.Model):
         return ops.cast(ops.minimum(ops.cast(self.steps, "float32") / length, 1.0), keras.config.floatx())
 
     def triplets(self) -> Any:
-        """Return 0 in the first stage of a training, which has no triplets, and 1 after it."""
-        if not self.objective.gan_share:
+        """Return 0 in the first stage of a training with a generator, which has no triplets, and 1 after it."""
+        if self.generator is None or not self.objective.gan_share:
             return 1.0
         first_stage = self.objective.gan_share * self.total_steps
         return ops.cast(ops.cast(self.steps, "float32") >= first_stage, keras.config.floatx())

@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras import ops
 
 from dshgan_tf.data.feature_splits import seen_by
+from dshgan_tf.data.splits import DRAWN, DRAWN_BYTES
 from dshgan_tf.data.splits_to_train import splits_to_train
 from dshgan_tf.data.triplets import triplets
 from dshgan_tf.errors import InputError
@@ -61,7 +62,8 @@ def check_batches(dataset: tf.data.Dataset, arguments: dict[str, Any], model: ke
             f"fit does not take {', '.join(foreign)}; to validate give dsh.callbacks.RetrievalEvaluation(splits)"
         )
     spec = dataset.element_spec
-    if not isinstance(spec, dict) or not {"image", "label", "negative_label"} <= set(spec):
+    needed = {"image", "label", "negative_label"} | ({"unlabeled_image"} if model.uses_unlabeled else set())
+    if not isinstance(spec, dict) or not needed <= set(spec):
         raise InputError(f"fit takes batches of dshgan_tf.data.triplets (dicts), got elements {spec}")
     of_features = model.encoder.head is not None and len(spec["image"].shape) == 2
     image_shape = (model.encoder.num_features,) if of_features else model.image_shape
@@ -71,6 +73,8 @@ def check_batches(dataset: tf.data.Dataset, arguments: dict[str, Any], model: ke
             "dsh.data.triplets(dsh.data.feature_splits(splits, model.average_encoder))"
         )
     wanted = {"image": image_shape, "label": (model.num_classes,), "negative_label": (model.num_classes,)}
+    if model.uses_unlabeled:
+        wanted["unlabeled_image"] = image_shape
     for name, shape in wanted.items():
         if tuple(spec[name].shape[1:]) != shape:
             raise InputError(
@@ -83,15 +87,19 @@ def check_batches(dataset: tf.data.Dataset, arguments: dict[str, Any], model: ke
 
 
 def some_images(dataset: tf.data.Dataset) -> np.ndarray:
-    """Return training images for what is learnt without labels: those that `data.triplets` names, or one epoch's.
+    """Return training images for what is learnt without labels: those that `data.triplets` names, or the first ones.
 
     Args:
         dataset: of `data.triplets`, with its attribute `some_images`, or made of it.
     """
     if (draw := getattr(dataset, "some_images", None)) is not None:
         return draw()
-    names = ("image", "unlabeled_image")
-    images = np.concatenate([batch[name] for batch in dataset.as_numpy_iterator() for name in names if name in batch])
+    drawn: list[np.ndarray] = []
+    for batch in dataset.as_numpy_iterator():
+        drawn += [batch[name] for name in ("image", "unlabeled_image") if name in batch]
+        if sum(map(len, drawn)) >= DRAWN or sum(images.nbytes for images in drawn) >= DRAWN_BYTES:
+            break  # the dataset may have no end
+    images = np.concatenate(drawn)
     return images[np.isfinite(images).all(axis=tuple(range(1, images.ndim)))]  # an update may skip what is broken
 
 
