@@ -12,7 +12,6 @@ from dshgan_tf.training.baselines import (
     fit_spectral,
     float_metrics,
     spread_over_all,
-    trunk_of,
 )
 from sklearn.metrics import average_precision_score
 from sklearn.metrics.pairwise import cosine_similarity
@@ -80,7 +79,7 @@ def test_lsh_bits_differ_in_proportion_to_the_angle():
 
 def test_features_are_those_of_the_deployed_streams(model, digits):
     images = digits.query.images[:9].astype(np.float32)
-    features = np.asarray(trunk_of(model)(images, training=False))
+    features = np.asarray(model.average_encoder.trunk_features()(images, training=False))
     kernel, bias = (np.asarray(weight) for weight in model.average_encoder.get_layer("hash").weights)
     relaxed = 1 / (1 + np.exp(-(features @ kernel + bias)))
     of_streams = model.predict_streams(digits.query.images[:9])["relaxed_codes"][:, : model.encoder.semantic_bits]
@@ -96,7 +95,10 @@ def test_hashers_that_need_more_features_are_left_out_and_the_class_is_a_code(di
     assert not any(name.endswith("pixels") for name in rows)
     flat = flat_pixels(digits)
     assert rows["cosine, pixels, not coded"]["metrics"]["map"] == float_metrics(flat, *features_by_cosine(flat))["map"]
-    sides = [np.asarray(trunk_of(model)(part.images.astype(np.float32))) for part in (digits.query, digits.database)]
+    sides = [
+        np.asarray(model.average_encoder.trunk_features()(part.images.astype(np.float32)))
+        for part in (digits.query, digits.database)
+    ]
     rooted = [np.sign(side) * np.sqrt(np.abs(side)) for side in sides]
     centred = [side - np.concatenate(rooted).mean(axis=0) for side in rooted]
     relevant = digits.query.labels[:, None] == digits.database.labels

@@ -15,7 +15,6 @@ import dshgan_tf as dsh
 from dshgan_tf.codes import pack
 from dshgan_tf.data import Splits
 from dshgan_tf.data.feature_splits import feature_splits
-from dshgan_tf.errors import InputError
 from dshgan_tf.files import write_json
 from dshgan_tf.models.instance_bits import learn_projection
 from dshgan_tf.run import Run
@@ -77,7 +76,9 @@ def fit_spectral(features: np.ndarray, num_bits: int, seed: int) -> Hasher:
         Weiss, Torralba and Fergus, NIPS 2008: eigenfunction sin(pi/2 + j pi x / (b - a)), eigenvalue growing with
         j / (b - a).
     """
-    components = _fit_components(features, min(num_bits, features.shape[1]))
+    from sklearn.decomposition import PCA
+
+    components = PCA(min(num_bits, features.shape[1]), svd_solver="covariance_eigh").fit(features).transform
     reduced = components(features)
     low, high = reduced.min(axis=0), reduced.max(axis=0)
     extent = np.maximum(high - low, 1e-12)
@@ -90,14 +91,6 @@ def fit_spectral(features: np.ndarray, num_bits: int, seed: int) -> Hasher:
         return np.sin(np.pi / 2 + np.pi * (j + 1) * place) > 0
 
     return bits
-
-
-def _fit_components(features: np.ndarray, count: int) -> Callable[[np.ndarray], np.ndarray]:
-    from sklearn.decomposition import PCA
-
-    if count > features.shape[1]:
-        raise InputError(f"{count} bits need at least as many features, got {features.shape[1]}")
-    return PCA(count, svd_solver="covariance_eigh").fit(features).transform
 
 
 HASHERS = {"LSH": fit_lsh, "ITQ": fit_itq, "spectral hashing": fit_spectral}
@@ -130,7 +123,7 @@ def evaluate_baselines(model: dsh.DSHGAN, splits: Splits, run: Run) -> dict[str,
         features = {side: np.concatenate(parts) for side, parts in sides.items()}
         cases = [(name, "trunk", features) for name in HASHERS]
     else:
-        trunk = trunk_of(model)
+        trunk = model.average_encoder.trunk_features()
         pixels = {side: np.concatenate([_pixels(images) for images in parts]) for side, parts in sides.items()}
         features = {
             side: np.concatenate([_features(trunk, images) for images in parts]) for side, parts in sides.items()
@@ -249,12 +242,6 @@ def _map_of_products(
         if some.any():
             total += some.sum() * mean_average_precision(relevant[some], (query[block] @ database.T)[some])
     return float(total / len(query))
-
-
-def trunk_of(model: dsh.DSHGAN) -> keras.Model:
-    """Return the deployed encoder up to its streams: pixels (B, H, W, C), 0..255 -> features (B, F)."""
-    encoder = model.average_encoder
-    return keras.Model(encoder.input, encoder.get_layer("hash").input)
 
 
 def _pixels(images: Any) -> np.ndarray:

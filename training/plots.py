@@ -23,6 +23,8 @@ from dshgan_tf.search.calibration import Calibration, reached
 
 RIGHT, WRONG, QUERY = "#1a9850", "#d73027", "#333333"
 MAP_POINTS = 1000  # codes in the map: t-SNE's time grows with them
+TOP = 10  # images found for each query
+MOST_PAIRS = 24
 FEWEST_IN_MAP = 3  # fewer have no map
 
 
@@ -49,7 +51,7 @@ def draw_run(
 
 
 def retrieval_grid(
-    splits: Splits, query_codes: np.ndarray, database_codes: np.ndarray, query_relaxed: np.ndarray, top: int = 10
+    splits: Splits, query_codes: np.ndarray, database_codes: np.ndarray, query_relaxed: np.ndarray
 ) -> Figure:
     """Draw one query a class with its nearest images, right ones framed green and wrong ones red.
 
@@ -58,7 +60,6 @@ def retrieval_grid(
         query_codes: (Q, ceil(K/8)) uint8.
         database_codes: (N, ceil(K/8)) uint8.
         query_relaxed: (Q, K) float, which ranks equally near codes.
-        top: images found for each query.
 
     Returns:
         The figure.
@@ -68,7 +69,7 @@ def retrieval_grid(
     chosen = [int(np.flatnonzero(query_rows[:, label])[0]) for label in classes]
     index = dsh.HammingIndex(query_relaxed.shape[1])
     index.add(database_codes)
-    distances, found = index.search(query_codes[chosen], min(top, len(database_codes)), query_relaxed[chosen])
+    distances, found = index.search(query_codes[chosen], min(TOP, len(database_codes)), query_relaxed[chosen])
     database_rows = splits.searched_rows(splits.database.labels)
     columns = found.shape[1] + 1
     size = {"figsize": (0.85 * columns, 0.95 * len(chosen)), "layout": "constrained", "squeeze": False}
@@ -84,7 +85,7 @@ def retrieval_grid(
     return figure
 
 
-def draw_pairs(splits: Splits, pairs: np.ndarray, cosines: np.ndarray, path: Path, most: int = 24) -> None:
+def draw_pairs(splits: Splits, pairs: np.ndarray, cosines: np.ndarray, path: Path) -> None:
     """Draw pairs of query and searched image, with their cosines.
 
     Args:
@@ -92,9 +93,8 @@ def draw_pairs(splits: Splits, pairs: np.ndarray, cosines: np.ndarray, path: Pat
         pairs: (P, 2) rows of query and searched image, P at least 1.
         cosines: (P,) float.
         path: without suffix.
-        most: pairs that are drawn.
     """
-    some = pairs[:most]
+    some = pairs[:MOST_PAIRS]
     columns = min(4, len(some))
     lines = -(-len(some) // columns)
     figure, axes = plt.subplots(lines, 2 * columns, figsize=(2.4 * columns, 1.5 * lines), squeeze=False)

@@ -10,15 +10,16 @@ from dshgan_tf.data import CORRUPTIONS, SEVERITIES, Splits, corrupt
 from dshgan_tf.files import write_json
 from dshgan_tf.run import Run
 
+SEED = 0  # the same for every run, so that all meet the same noise on the same query
 
-def evaluate_shift(model: dsh.DSHGAN, splits: Splits, run: Run, seed: int = 0) -> dict[str, list[float]]:
+
+def evaluate_shift(model: dsh.DSHGAN, splits: Splits, run: Run) -> dict[str, list[float]]:
     """Evaluate every corruption of the queries at every severity; write `shift.json`.
 
     Args:
         model: the trained model.
         splits: its data.
         run: evaluated; its `codes.npz` is read.
-        seed: of the corruptions; the same for every run, so that all meet the same noise on the same query.
 
     Returns:
         Kind -> MAP of the whole ranking at severity 0 (clean) to 5.
@@ -36,6 +37,6 @@ def evaluate_shift(model: dsh.DSHGAN, splits: Splits, run: Run, seed: int = 0) -
     maps = {kind: [clean] for kind in CORRUPTIONS}
     cases = [(kind, severity) for kind in CORRUPTIONS for severity in SEVERITIES]
     for kind, severity in track(cases, description="corrupted queries", transient=True):
-        maps[kind].append(mean_average_precision(corrupt(splits.query.images[:], kind, severity, seed)))
-    write_json(run.path("shift"), {"seed": seed, "severities": [0, *SEVERITIES], "map": maps})
+        maps[kind].append(mean_average_precision(corrupt(splits.query.images[:], kind, severity, SEED)))
+    write_json(run.path("shift"), {"seed": SEED, "severities": [0, *SEVERITIES], "map": maps})
     return maps

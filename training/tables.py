@@ -19,6 +19,7 @@ from dshgan_tf.training.unseen_classes import KINDS
 from rich.table import Table
 
 REFERENCES = (PAPER, WITHOUT_GAN, NO_SYNTHETIC)
+SEVERITY = 3  # of 1 to 5, to which the drop is told
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,12 +91,11 @@ def results_sheet(entries: list[Entry]) -> Sheet:
     return _without_empty("Retrieval by Hamming distance, queries against database", columns, rows)
 
 
-def shift_sheet(entries: list[Entry], severity: int = 3) -> Sheet | None:
+def shift_sheet(entries: list[Entry]) -> Sheet | None:
     """Lay out what corrupted queries cost: MAP at every severity, mean over the kinds, and the drop to one severity.
 
     Args:
         entries: of all runs; those without shifted queries are passed over.
-        severity: of the drop, 1 to 5.
 
     Returns:
         The table, or None where no run has shifted queries.
@@ -106,8 +106,8 @@ def shift_sheet(entries: list[Entry], severity: int = 3) -> Sheet | None:
     rows = []
     for (setting, method), seeds in groups.items():
         curves = {seed: mean_over_kinds(entry) for seed, entry in seeds.items()}
-        drops = _drops(seeds, severity)
-        simpler = {name: _drops(groups.get((setting, name), {}), severity) for name in rivals_of(method)}
+        drops = _drops(seeds)
+        simpler = {name: _drops(groups.get((setting, name), {})) for name in rivals_of(method)}
         differences = {name: paired_difference(drops, others) for name, others in simpler.items()}
         rows.append(
             (
@@ -122,7 +122,7 @@ def shift_sheet(entries: list[Entry], severity: int = 3) -> Sheet | None:
             )
         )
     columns = ("data", "bits", "labels/class", "method", "seeds", "clean", *(f"severity {i}" for i in range(1, 6)))
-    columns += (f"drop to {severity}", *(f"drop less that of {name}" for name in REFERENCES))
+    columns += (f"drop to {SEVERITY}", *(f"drop less that of {name}" for name in REFERENCES))
     return _without_empty("MAP of corrupted queries, mean over the kinds of corruption", columns, rows)
 
 
@@ -131,8 +131,8 @@ def rivals_of(method: str) -> tuple[str, ...]:
     return REFERENCES[: REFERENCES.index(method)] if method in REFERENCES else REFERENCES
 
 
-def _drops(seeds: dict[int, Entry], severity: int) -> dict[int, float]:
-    return {seed: (curve := mean_over_kinds(entry))[0] - curve[severity] for seed, entry in seeds.items()}
+def _drops(seeds: dict[int, Entry]) -> dict[int, float]:
+    return {seed: (curve := mean_over_kinds(entry))[0] - curve[SEVERITY] for seed, entry in seeds.items()}
 
 
 def mean_over_kinds(entry: Entry) -> np.ndarray:
