@@ -27,7 +27,7 @@ KILLS = int(os.environ.get("DSHGAN_KILLS", "3"))
 CONFIG = dataclasses.replace(
     PRESETS["smoke"],
     method="dsh-gan",
-    num_bits=8,
+    num_bits=16,  # 8 of them instance bits
     steps=240,
     steps_per_epoch=24,
     batch_size=16,
