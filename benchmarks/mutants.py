@@ -113,7 +113,7 @@ MUTANTS = [
      "own_share * ops.cast(taught, own.dtype) + (1 - own_share) * own"),
     (PSEUDO, "square = ops.square(mixed)", "square = mixed"),
     (STEP, "< self.total_steps, 0.0, 0.5)", "> self.total_steps, 0.0, 0.5)"),
-    (OBJECTIVE, "5.0 if pretrained else 0.0", "0.0 if pretrained else 0.0"),
+    (OBJECTIVE, "5.0 if taught else 0.0", "0.0 if taught else 0.0"),
     (GENERATOR, "return images / ops.cast(", "return images * ops.cast("),
     (GENERATOR, "set_weights([deviation, mean,", "set_weights([variance, mean,"),
     (GRAPH, "rooted -= rooted.mean(axis=0)\n", "pass\n"),
@@ -140,8 +140,8 @@ MUTANTS = [
     (FREQUENCY, "> CLEAR else", "> 5 else"),
     (FREQUENCY, "joint / joint.sum(axis=0)", "joint / joint.sum()"),
     (FREQUENCY, "/ labels.sum(axis=0)", "* labels.sum(axis=0)"),
-    (OBJECTIVE, "0.0 if pretrained and not multi_label else 0.1", "0.0 if pretrained else 0.1"),
-    (OBJECTIVE, "given(self.graded_margin, multi_label and pretrained)", "given(self.graded_margin, False)"),
+    (OBJECTIVE, "0.0 if taught and not multi_label else 0.1", "0.0 if taught else 0.1"),
+    (OBJECTIVE, "given(self.graded_margin, multi_label and taught)", "given(self.graded_margin, False)"),
 ]  # fmt: skip
 FIRST_OF_FEATURES = next(place for place, mutant in enumerate(MUTANTS) if mutant[0] == SIMILARITY)
 

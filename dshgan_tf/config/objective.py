@@ -154,13 +154,14 @@ class Objective:
             return self.pseudo_label_threshold
         return STRICT_THRESHOLD if fewest_labels < FEW_LABELS else THRESHOLD
 
-    def resolve(self, num_bits: int, multi_label: bool, pretrained: bool = False) -> Objective:
+    def resolve(self, num_bits: int, multi_label: bool, taught: bool = False) -> Objective:
         """Return the same objective with a number for everything that depends on the data.
 
         Args:
             num_bits: K.
             multi_label: whether an image may have several labels.
-            pretrained: whether a hidden layer trains on a pretrained trunk, see `Network.has_hidden_layer`.
+            taught: whether a teacher labels the unlabelled images, as it does on the features of a frozen trunk, and
+                where its last layers train after that.
         """
 
         def given(value: Any, otherwise: Any) -> Any:
@@ -170,11 +171,11 @@ class Objective:
             self,
             margin=given(self.margin, num_bits / 4),
             generator_adversary_weight=given(self.generator_adversary_weight, self.adversary_weight),
-            synthetic_weight=given(self.synthetic_weight, 0.1 if multi_label or pretrained else 1.0),
+            synthetic_weight=given(self.synthetic_weight, 0.1 if multi_label or taught else 1.0),
             bit_balance_weight=given(self.bit_balance_weight, 1.0 if multi_label else 0.0),
-            graded_margin=given(self.graded_margin, multi_label and pretrained),
-            real_triplet_weight=given(self.real_triplet_weight, 0.0 if pretrained and not multi_label else 0.1),
-            similarity_weight=given(self.similarity_weight, 5.0 if pretrained else 0.0),
-            balance_weight=given(self.balance_weight, 0.0 if pretrained else 1.0),
-            ramp=given(self.ramp, 0.0 if pretrained else 0.3),
+            graded_margin=given(self.graded_margin, multi_label and taught),
+            real_triplet_weight=given(self.real_triplet_weight, 0.0 if taught and not multi_label else 0.1),
+            similarity_weight=given(self.similarity_weight, 5.0 if taught else 0.0),
+            balance_weight=given(self.balance_weight, 0.0 if taught else 1.0),
+            ramp=given(self.ramp, 0.0 if taught else 0.3),
         )

@@ -108,8 +108,8 @@ class DSHGAN(AlternatingTraining):
         self.uses_unlabeled = self.method != "supervised"
 
     def _set_objective(self, objective: Objective) -> None:
-        pretrained = self.encoder.network.has_hidden_layer
-        self.objective = objective.resolve(self.encoder.semantic_bits, self.multi_label, pretrained)
+        taught = self.encoder.network.has_hidden_layer and (self.trains_on_features or not self.encoder.network.frozen)
+        self.objective = objective.resolve(self.encoder.semantic_bits, self.multi_label, taught)
         self.threshold.assign(objective.threshold_for(FEW_LABELS))
         self.training_metrics = TrainingMetrics(self.objective, self.uses_unlabeled, self.generator is not None)
         self.augmenter = Augmenter(self.seed_generator, objective.augment, holes=not self.multi_label)
