@@ -26,6 +26,11 @@ def own_rows(global_rows: Any) -> Any:
     return global_rows[start : start + size]
 
 
+def between_processes(strategy: tf.distribute.Strategy) -> bool:
+    """Whether the replicas of a strategy are in several processes."""
+    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+
 def replicas_here() -> int:
     """Return the number of replicas that run this code side by side; 1 outside of any."""
     context = tf.distribute.get_replica_context()

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from dshgan_tf.config import RunConfig
 from dshgan_tf.errors import InputError
+from dshgan_tf.replicas import between_processes
 
 
 def prepare_devices(config: RunConfig) -> tf.distribute.Strategy:
@@ -65,11 +66,6 @@ def _workers() -> int:
         return sum(len(cluster.get(kind, [])) for kind in ("chief", "worker"))
     except (json.JSONDecodeError, AttributeError, TypeError) as error:
         raise InputError(f"TF_CONFIG is not what TensorFlow wants ({error}): {text!r}") from error
-
-
-def between_processes(strategy: tf.distribute.Strategy) -> bool:
-    """Whether the replicas of a strategy are in several processes."""
-    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:

@@ -10,7 +10,8 @@ from typing import Any
 
 import keras
 from dshgan_tf.training.checkpoints import Checkpoint
-from dshgan_tf.training.devices import between_processes
+
+from dshgan_tf.replicas import between_processes
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 

@@ -17,7 +17,7 @@ from dshgan_tf.training.build import build
 from dshgan_tf.training.checkpoints import Checkpoint, load_newest
 from dshgan_tf.training.cost import describe, describe_features
 from dshgan_tf.training.data_summary import what_the_data_are
-from dshgan_tf.training.devices import between_processes, is_chief, prepare_devices
+from dshgan_tf.training.devices import is_chief, prepare_devices
 from dshgan_tf.training.evaluate import evaluate_model
 from dshgan_tf.training.fine_tuning import second_stage, taught_pixels, unfreeze
 from dshgan_tf.training.health import health
@@ -33,6 +33,7 @@ from dshgan_tf.data.feature_splits import seen_by
 from dshgan_tf.errors import InputError
 from dshgan_tf.files import atomic_path, write_json
 from dshgan_tf.images.nearest_images import NearestImages
+from dshgan_tf.replicas import between_processes
 from dshgan_tf.run import Run, load_data
 
 # What a resumed run may be given anew: where the data lie, what is kept, on which devices it computes.

@@ -19,6 +19,7 @@ from dshgan_tf.models.hash_encoder import HashEncoder
 from dshgan_tf.models.normalization import frozen_statistics
 from dshgan_tf.models.player import Player
 from dshgan_tf.models.training_metrics import TrainingMetrics
+from dshgan_tf.replicas import between_processes
 
 Tensors = dict[str, Any]
 
@@ -166,7 +167,7 @@ class AlternatingTraining(keras.Model):
             return self.average_encoder.streams(images, training=False)
         pairs = zip(self.encoder.variables, self.average_encoder.variables, strict=True)
         averages = {id(weight): ops.convert_to_tensor(average) for weight, average in pairs}
-        network = self.encoder.head if len(images.shape) == 2 else self.encoder
+        network = self.encoder.network_for(images)
         parts = (network.trainable_variables, network.non_trainable_variables)
         values = [[averages[id(variable)] for variable in part] for part in parts]
         return network.stateless_call(*values, images, training=False)[0]
@@ -207,5 +208,5 @@ class AlternatingTraining(keras.Model):
     def step_logs(self) -> dict[str, Any]:
         """Return the metrics of a step; between processes as rows, of which Keras takes the mean over replicas."""
         logs = self.get_metrics_result()
-        between_processes = isinstance(tf.distribute.get_strategy(), tf.distribute.MultiWorkerMirroredStrategy)
-        return {name: value[None] for name, value in logs.items()} if between_processes else logs
+        rows = between_processes(tf.distribute.get_strategy())
+        return {name: value[None] for name, value in logs.items()} if rows else logs

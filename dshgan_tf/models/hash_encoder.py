@@ -111,10 +111,11 @@ class HashEncoder(keras.Model):
 
         `relaxed_codes` are those of the semantic bits alone, (B, S).
         """
-        outputs = self._network_for(images)(images, training=training)
+        outputs = self.network_for(images)(images, training=training)
         return outputs | {"relaxed_codes": outputs["relaxed_codes"][:, : self.semantic_bits]}
 
-    def _network_for(self, images: Any) -> keras.Model:
+    def network_for(self, images: Any) -> keras.Model:
+        """Return what takes them: the encoder for pixels (B, H, W, C), its head for features (B, F)."""
         return self.head if self.head is not None and len(images.shape) == 2 else self
 
     def trunk_features(self) -> keras.Model:
@@ -127,8 +128,8 @@ class HashEncoder(keras.Model):
         Args:
             images: (N, H, W, C) pixels, 0..255, or features (N, F) of a frozen trunk.
         """
-        of_features = self.head is not None and len(images.shape) == 2
-        network = None if of_features else keras.Model(self.inputs[0], self._instance_rows)
+        of_pixels = self.network_for(images) is self
+        network = keras.Model(self.inputs[0], self._instance_rows) if of_pixels else None
         batches = self._batches(images, None)
         rows = [batch if network is None else network(batch, training=False).numpy() for batch in batches]
         rows = np.concatenate(rows).reshape(len(images), -1).astype(np.float32)
