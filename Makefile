@@ -2,7 +2,7 @@
 # make test         the whole test suite, but for the tests in a browser
 # make test-browser the tests in Debian's chromium; apt installs it, and npm, where they are missing
 # make arm          the LiteRT encoders on ARM64 processors that qemu plays; changes what apt knows, see tests/arm
-# make soak         kill twenty runs at random moments, each must end as if it had not been; load 1,000 odd models
+# make soak         kill twenty runs at random moments, each must end as if it had not been; load 1,000 odd models; 10,000 odd requests
 # make docs         the documentation site, in site/; the tutorials are run for it (minutes)
 # make lint         style
 PYTHON ?= python3.11
@@ -21,6 +21,7 @@ quickstart: .venv/installed
 	$(BIN)/dshgan quickstart --workdir $(RUNS)
 
 test: .venv/installed
+	$(BIN)/python -m compileall -q dshgan_tf training export
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-browser: .venv/installed
@@ -33,7 +34,8 @@ arm: .venv/installed
 	$(BIN)/python -m pytest tests/arm -s
 
 soak: .venv/installed
-	DSHGAN_KILLS=20 DSHGAN_MODELS=1000 $(BIN)/python -m pytest tests/test_survival.py tests/test_fuzz.py -k "killed or odd_models" -s
+	DSHGAN_KILLS=20 DSHGAN_MODELS=1000 DSHGAN_REQUESTS=10000 $(BIN)/python -m pytest tests/test_survival.py tests/test_fuzz.py \
+		tests/test_server_limits.py -k "killed or odd_models or malformed" -s
 
 # mkdocs-material else tells on every build that its makers have a successor for it.
 docs: .venv/installed

@@ -3,6 +3,9 @@ import os
 
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# Two processes test side by side: more threads than one of each would wait for the other's.
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import keras
 import pytest
@@ -18,13 +21,20 @@ tf.config.set_logical_device_configuration(
 
 # Files that take minutes come first, so that two processes end at about the same time.
 SLOW_FILES = (
-    "test_workers.py",
     "test_survival.py",
     "test_export.py",
     "test_training.py",
+    "test_workers.py",
+    "test_encode_all.py",
     "test_model.py",
-    "test_tutorials.py",
     "test_readme.py",
+    "test_tune.py",
+    "test_server_limits.py",
+    "test_sources.py",
+    "test_backbones.py",
+    "test_tutorials.py",
+    "test_terminal.py",
+    "test_image_index.py",
 )
 
 

@@ -37,8 +37,8 @@ def train(strategy, splits, steps, sampling="uniform", **objective):
 
 
 def test_two_replicas_equal_one(digits, float64, two_devices):
-    one, before, logs_of_one = train(tf.distribute.get_strategy(), digits, steps=50)
-    two, _, logs_of_two = train(two_devices, digits, steps=50)
+    one, before, logs_of_one = train(tf.distribute.get_strategy(), digits, steps=12)
+    two, _, logs_of_two = train(two_devices, digits, steps=12)
     for a, b in zip(one.variables, two.variables, strict=True):
         first, second = (keras.ops.convert_to_numpy(variable) for variable in (a, b))
         np.testing.assert_allclose(first, second, rtol=1e-9, atol=1e-12, err_msg=a.path)

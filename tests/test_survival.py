@@ -40,6 +40,7 @@ def start(config, workdir, **environment):
     config.save(workdir.with_suffix(".json"))
     command = [sys.executable, "-c", COMMAND, "--config", str(workdir.with_suffix(".json")), "--workdir", str(workdir)]
     given = os.environ | environment
+    given = {name: value for name, value in given.items() if not name.endswith("_THREADS")}  # as a user has it
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=given)
 
 

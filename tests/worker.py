@@ -42,6 +42,6 @@ with strategy.scope():
         generator_optimizer=sgd[1],
         objective=dsh.Objective(ramp=0.0, pseudo_label_threshold=0.01),
     )
-history = model.fit(dsh.data.triplets(splits, 16, seed=1), epochs=1, steps_per_epoch=50, verbose=0).history
+history = model.fit(dsh.data.triplets(splits, 16, seed=1), epochs=1, steps_per_epoch=12, verbose=0).history
 values = {variable.path: keras.ops.convert_to_numpy(variable) for variable in model.variables}
 np.savez(output, **{f"log_{name}": value[0] for name, value in history.items()}, **values)
