@@ -52,7 +52,7 @@ class RunConfig:
         steps_per_epoch: steps between two checkpoints, lines of metrics and validations.
         batch_size: labelled images a step, over all replicas, and as many unlabelled ones.
         fine_tune: steps that go on after those on a frozen trunk, end to end on pixels, with its last layers
-            trained; 0 for none.
+            trained; a multiple of 50, or fewer than that; 0 for none.
         fine_tuned_layers: how many of the trunk's last layers with weights train then.
         sampling: of the labelled images: "uniform", each as often as any other, or "balanced", each class asked
             for as often as any other.
