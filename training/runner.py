@@ -33,6 +33,7 @@ from dshgan_tf.data.feature_splits import seen_by
 from dshgan_tf.errors import InputError
 from dshgan_tf.files import atomic_path, write_json
 from dshgan_tf.images.nearest_images import NearestImages
+from dshgan_tf.models.loading import load_model
 from dshgan_tf.replicas import between_processes
 from dshgan_tf.run import Run, load_data
 
@@ -72,7 +73,7 @@ def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike[str], verbo
         _fine_tune(config, run, splits, strategy, verbose)
     else:
         with strategy.scope():
-            model = load_newest(run.path("checkpoints")) or _begin(config, splits, verbose)
+            model = _load(run) or _begin(config, splits, verbose)
         _complete(config, config, model, splits, seen_by, run, verbose)
     return run.read("results") if is_chief(strategy) else {}
 
@@ -81,7 +82,7 @@ def _fine_tune(config: RunConfig, run: Run, splits: Splits, strategy: tf.distrib
     """Complete both stages of a run with `fine_tune` steps; the first is a run of its own in the folder `frozen`."""
     frozen_run, first, second = Run(run.path("frozen")), dataclasses.replace(config, fine_tune=0), second_stage(config)
     with strategy.scope():
-        frozen = load_newest(frozen_run.path("checkpoints"))
+        frozen = _load(frozen_run)
         if frozen is None:
             frozen = _begin(first, splits, verbose)
             unfreeze(frozen, second)  # refuses what does not fit, before anything is trained
@@ -89,7 +90,7 @@ def _fine_tune(config: RunConfig, run: Run, splits: Splits, strategy: tf.distrib
         _claim(config, run)
     _complete(first, first, frozen, splits, seen_by, frozen_run, verbose)
     with strategy.scope():
-        model = load_newest(run.path("checkpoints")) or unfreeze(frozen, second)
+        model = _load(run) or unfreeze(frozen, second)
     _complete(config, second, model, splits, lambda _, pixels: taught_pixels(frozen, pixels), run, verbose)
 
 
@@ -127,6 +128,13 @@ def _complete(
     _train(stage, model, splits, seen, run, verbose)
     metrics = evaluate_model(model, splits, config.top_k, run)
     write_json(run.path("results"), _results(config, splits, metrics, run.path("metrics")))
+
+
+def _load(run: Run) -> dsh.DSHGAN | None:
+    """Load a finished run's model, which alone has its instance bits, or else the newest checkpoint."""
+    if run.path("results").exists():
+        return load_model(run.path("model"))
+    return load_newest(run.path("checkpoints"))
 
 
 def _begin(config: RunConfig, splits: Splits, verbose: int) -> dsh.DSHGAN:
