@@ -125,5 +125,6 @@ def load_data(config: RunConfig) -> Splits:
         ground=config.network.ground,
         unseen_classes=config.unseen_classes,
         unlabeled_unseen=config.unlabeled_unseen,
+        validation=config.validation,
     )
     return splits if config.unlabeled else splits.without_unlabeled()

@@ -71,6 +71,15 @@ def test_few_labels_leave_no_validation_part_and_hidden_labels_are_gone():
     assert len(splits.validation) == 0 and splits.unlabeled.labels is None
 
 
+def test_what_would_validate_can_train():
+    config = dsh.RunConfig(labels_per_class=5)
+    fewer, all_of_them = (load_data(dataclasses.replace(config, validation=asked)) for asked in (True, False))
+    assert len(fewer.labeled) == 40 and len(all_of_them.labeled) == 50 and len(all_of_them.validation) == 0
+    assert sorted(all_of_them.labeled.ids) == sorted([*fewer.labeled.ids, *fewer.validation.ids])
+    for part in ("query", "unlabeled", "database"):
+        np.testing.assert_array_equal(getattr(fewer, part).ids, getattr(all_of_them, part).ids)
+
+
 def test_overlap_is_refused(digits):
     leaky = Part(digits.query.images[:1], digits.query.labels[:1], digits.query.ids[:1])
     with pytest.raises(ValueError, match="query and database overlap in 1 images"):

@@ -109,6 +109,7 @@ def test_hyperband_runs(tmp_path):
     ("arguments", "message"),
     [
         (["--labels-per-class", "4", "--trials", "2"], "leave no validation part"),
+        (["--no-validation", "--trials", "2"], "leaves nothing to judge trials on"),
         (["--trials", "1"], "trials must be at least 2"),
         (["--trials", "6", "--oracle", "hyperband"], "hyperband plans its trials"),
         (["--strategy", "mirrored", "--logical-devices", "2"], "a trial runs on one device"),

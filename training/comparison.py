@@ -110,7 +110,15 @@ def method_of(results: dict[str, Any]) -> str:
 
 
 # Fields of a config, of its network and of its optimization that bear on every method.
-VARIANT_FIELDS = ("batch_size", "precision", "sampling", "image_size", "unseen_classes", "unlabeled_unseen")
+VARIANT_FIELDS = (
+    "batch_size",
+    "precision",
+    "sampling",
+    "image_size",
+    "unseen_classes",
+    "unlabeled_unseen",
+    "validation",
+)
 VARIANT_NETWORK = ("backbone", "weights", "trained_layers", "hidden_layer", "width", "norm", "ground")
 VARIANT_OPTIMIZATION = ("encoder_learning_rate", "weight_decay")
 

@@ -112,7 +112,7 @@ def tune(config: RunConfig, workdir: Path, trials: int | None = None, oracle: st
         `start` and `best`, the `val_map` of both, and `trials`; empty for a worker of a shared search.
 
     Raises:
-        ValueError: too few labels for a validation part, too few trials or any given to Hyperband, an unknown
+        ValueError: no validation part, or too few labels for one, too few trials or any given to Hyperband, an unknown
             oracle, a strategy, or another search is there.
         RuntimeError: a trial failed; the same call tries it again.
     """
@@ -130,6 +130,8 @@ def tune(config: RunConfig, workdir: Path, trials: int | None = None, oracle: st
             f"a trial runs on one device; leave strategy={config.strategy!r} out (KERASTUNER_TUNER_ID shares a search "
             "between processes)"
         )
+    if not config.validation:
+        raise InputError("validation=False leaves nothing to judge trials on; leave --no-validation out")
     prepare_devices(config)
     splits = load_data(config)
     if not len(splits.validation):

@@ -15,7 +15,7 @@ class RetrievalEvaluation(keras.callbacks.Callback):
     """Log `val_map`: MAP of the validation images over the labelled training images, by their semantic bits.
 
     Queries take no part, so what is chosen by `val_map` is not chosen by the test. Where the splits have no
-    validation part (fewer than 5 labels a class) it says so once and logs nothing.
+    validation part (fewer than 5 labels a class, or all of them train) it says so once and logs nothing.
 
     Args:
         splits: the data that the model trains on.
@@ -30,8 +30,8 @@ class RetrievalEvaluation(keras.callbacks.Callback):
         """Say when there is nothing to validate on."""
         if not len(self.splits.validation):
             print(
-                "RetrievalEvaluation: no validation part (fewer than 5 labels a class), so no val_map; "
-                "the last weights count."
+                "RetrievalEvaluation: no validation part (fewer than 5 labels a class, or all of them train), so no "
+                "val_map; the last weights count."
             )
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

@@ -34,6 +34,8 @@ class RunConfig:
         label_field: of "tfds:NAME", the feature with the label or labels.
         protocol: name of the split protocol; None for the one named like the data set.
         labels_per_class: labels used a class, validation included; None for the protocol's number.
+        validation: False lets all labels train, once nothing is left to choose; else a fifth of them validates, from 5
+            labels a class on.
         unseen_classes: number of classes, drawn by the seed, that nobody labels; they are asked for and searched. None
             for the protocol's number.
         unlabeled_unseen: images of these classes train as unlabelled ones; else they do not train at all.
@@ -79,6 +81,7 @@ class RunConfig:
     label_field: str = "label"
     protocol: str | None = None
     labels_per_class: CountOrNone = None
+    validation: bool = True
     unseen_classes: Annotated[int, pydantic.Field(ge=0)] | None = None
     unlabeled_unseen: bool = False
     num_bits: Count = 32

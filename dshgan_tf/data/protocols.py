@@ -26,6 +26,7 @@ class Protocol:
         unseen_classes: number of classes, drawn by the seed, that nobody labels. Their images are asked for and
             searched like all others. 0 labels all classes.
         unlabeled_unseen: whether their images train as unlabelled ones; else they do not train at all.
+        validation: whether a fifth of the labels validates, from 5 labels a class on; else all labels train.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Protocol:
     database_has_labeled: bool = True
     unseen_classes: int = 0
     unlabeled_unseen: bool = False
+    validation: bool = True
 
 
 PROTOCOLS = {
@@ -166,7 +168,7 @@ def _draw(
     else:
         labeled = _mask(len(rows), _draw_per_class(rows, free, wanted, rng, "labels", labels_of))
     validation, near = np.zeros(len(rows), bool), np.zeros(len(rows), bool)
-    if wanted >= VALIDATION_FROM:
+    if protocol.validation and wanted >= VALIDATION_FROM:
         drawn = _draw_per_class(rows, labeled, wanted // 5, rng, "validation images", labels_of)
         near = _whole_groups(_mask(len(rows), drawn), source.groups)
         validation = near & labeled

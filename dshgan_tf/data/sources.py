@@ -58,7 +58,7 @@ def read_cifar10(data_dir: str | None = None) -> tuple[np.ndarray, np.ndarray, t
 DATASETS = ("digits", "cifar10", "folder", "table", "nuswide")
 FIXED_SIDES = {"digits": 8, "cifar10": 32}  # of images that are taken as they are
 OF_READ = ("fields", "ground")
-OF_PROTOCOL = ("queries_per_class", "unseen_classes", "unlabeled_unseen")
+OF_PROTOCOL = ("queries_per_class", "unseen_classes", "unlabeled_unseen", "validation")
 TFDS = "tfds:"  # before the name of any data set of TensorFlow Datasets
 
 
@@ -177,7 +177,7 @@ def load(
         data_dir: see `read`.
         image_size: see `read`.
         **more: `fields` and `ground` as in `read`, or fields of `Protocol` that are to be others: `queries_per_class`,
-            `unseen_classes` and `unlabeled_unseen`.
+            `unseen_classes`, `unlabeled_unseen` and `validation`.
 
     Returns:
         The splits.
@@ -205,6 +205,7 @@ def from_arrays(
     labels_per_class: int | None = 10,
     seed: int = 0,
     class_names: tuple[str, ...] | None = None,
+    validation: bool = True,
 ) -> Splits:
     """Split images in memory.
 
@@ -215,6 +216,7 @@ def from_arrays(
         labels_per_class: labels used a class, validation included; None for all.
         seed: of the split.
         class_names: L names; None for the numbers.
+        validation: False lets the labels train that else validate.
 
     Returns:
         The splits; the database is everything labelled that is no query.
@@ -229,5 +231,5 @@ def from_arrays(
         array = np.rint(array).astype(np.uint8)
     labels, num_classes = check_labels(labels, len(array), len(class_names) if class_names else None)
     names = class_names or tuple(str(i) for i in range(num_classes))
-    protocol = Protocol("arrays", queries_per_class, labels_per_class)
+    protocol = Protocol("arrays", queries_per_class, labels_per_class, validation=validation)
     return split(Source(array, labels, names), protocol, seed, "arrays")
