@@ -346,6 +346,6 @@ def test_the_command_line_knows_a_frozen_trunk(trunk, tmp_path):
     for flags in (["--trained_layers", "0"], ["--trained-layers=0"], ["--trained_layers=0"]):
         assert read_config([*arguments[:3], *flags, "--workdir", "x"])[0].steps == 600
     assert read_config(["smoke", *arguments[1:]])[0].steps == 4
-    assert read_config([*arguments[:3], "--trained-layers", "1", "--workdir", "x"])[0].steps == 2400
+    assert read_config([*arguments[:3], "--trained-layers", "1", "--workdir", "x"])[0].steps == 4200
     assert side_for(config.network) == 8
     assert side_for(dsh.Network()) is None and side_for(dsh.Network(backbone="MobileNetV2")) == 224
