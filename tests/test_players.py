@@ -41,6 +41,7 @@ UNLABELED = Images(
     np.log(array([[7, 1], [1, 1]])),
     np.eye(2),
     array([[1, 1], [0, 0]]),  # the first pseudo-label is confident, the second is not
+    array([[3 / 4, 1 / 4], [1 / 2, 1 / 2]]),
 )
 PLAIN = dsh.Objective(
     margin=1.0, anchor_stride=1, triplet_weight=1, synthetic_classification_weight=1, scale_by_confidence=False
@@ -100,6 +101,14 @@ def test_the_first_stage_has_no_triplets():
     for name, weight in weights[0].items():
         assert weight == (0 if name in triplets else weights[1][name]), name
         assert weights[1][name] > 0, name
+
+
+def test_codes_become_as_alike_as_labels_are_likely():
+    terms = terms_of(Batch(REAL, UNLABELED), dataclasses.replace(PLAIN, similarity_weight=2.0))
+    # 2 H - 1 is (1, -1) and (-1, 1) for the real images, (1, 0) and (-1, 1) for the unlabelled. Of a_0, with label 0,
+    # products over K are 1, -1, 1/2, -1, where 1, 0, 3/4, 1/2 is likely: squares 0, 1, 1/16, 9/4.
+    # Of u_0: 1/2, -1/2, 1/2, -1/2 where 3/4, 1/4, 9/16 + 1/16, 1/2 is likely: 1/16, 9/16, 1/64, 1.
+    check(terms["similarity_loss"], 2, array([53 / 16, 29 / 16, 105 / 64, 15 / 4]) / 4)
 
 
 def test_anchors_may_be_left_out_of_what_learns():

@@ -37,11 +37,11 @@ def gather(batch: Batch, objective: Objective) -> Batch:
         return Batch(real)
     rows = [real.relaxed_codes, real.labels]
     if unlabeled is not None:
-        rows += [unlabeled.relaxed_codes, unlabeled.labels, unlabeled.known, unlabeled.class_logits]
+        rows += [unlabeled.relaxed_codes, unlabeled.labels, unlabeled.known, unlabeled.class_logits, unlabeled.likely]
     rows = gather_rows(*(ops.cast(values, real.relaxed_codes.dtype) for values in rows))
     everyone = Batch(Images(rows[0], None, None, rows[1], ops.ones_like(rows[1])))
     if unlabeled is not None:
-        everyone = everyone._replace(unlabeled=Images(rows[2], None, rows[5], rows[3], rows[4]))
+        everyone = everyone._replace(unlabeled=Images(rows[2], None, rows[5], rows[3], rows[4], rows[6]))
     return everyone
 
 
@@ -83,7 +83,7 @@ def mined_triplets(batch: Batch, everyone: Batch, objective: Objective) -> dict[
 
 
 def similarity(batch: Batch, everyone: Batch, objective: Objective, multi_label: bool) -> dict[str, Term]:
-    """Relaxed codes as alike as their labels, among the labelled and the taught images.
+    """Relaxed codes as alike as their labels, among the labelled and the unlabelled images.
 
     Args:
         batch: the images of this replica.
@@ -100,7 +100,8 @@ def similarity(batch: Batch, everyone: Batch, objective: Objective, multi_label:
     def rows(images: Batch) -> tuple[Any, Any]:
         kinds = [kind for kind in (images.real, _with_pseudo_labels(images)) if kind is not None]
         codes = ops.concatenate([kind.relaxed_codes for kind in kinds])
-        return codes, ops.concatenate([kind.labels * kind.known for kind in kinds])
+        labels = [kind.labels if kind.likely is None else kind.likely for kind in kinds]
+        return codes, ops.concatenate([ops.cast(rows, codes.dtype) for rows in labels])
 
     values = similarity_loss(*rows(batch), *rows(everyone), multi_label)
     return {"similarity_loss": Term(objective.similarity_weight, values)}

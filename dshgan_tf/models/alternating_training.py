@@ -143,7 +143,7 @@ class AlternatingTraining(keras.Model):
         return batch
 
     def pseudo_labels(self, data: Tensors) -> Tensors:
-        """Return `labels` (B, L) of the unlabelled images, and where they are `known`.
+        """Return `labels` (B, L) of the unlabelled images, where they are `known`, and how `likely` each label is.
 
         The averaged encoder gives them; it sees the plain images. Where a teacher gave probabilities before the
         training, these count alone in its first half, and as much as the encoder's in the second.
@@ -154,9 +154,10 @@ class AlternatingTraining(keras.Model):
         if "taught_label" in data:
             own_share = ops.where(2 * ops.cast(self.steps, "float32") < self.total_steps, 0.0, 0.5)
             labels = taught_labels(data["taught_label"], logits, own_share, self.encoder.multi_label)
-            return {"labels": labels, "known": ops.ones_like(labels)}
+            return {"labels": labels, "known": ops.ones_like(labels), "likely": labels}
         labels, known = pseudo_labels(logits, self.threshold, self.encoder.multi_label)
-        return {"labels": labels, "known": known}
+        likely = ops.sigmoid(logits) if self.encoder.multi_label else ops.softmax(logits, axis=-1)
+        return {"labels": labels, "known": known, "likely": likely}
 
     def teach(self, images: Any) -> Tensors:
         """Return the averaged encoder's streams, computed in the precision of the one that trains.
