@@ -101,7 +101,7 @@ def similarity(batch: Batch, everyone: Batch, objective: Objective, multi_label:
         kinds = [kind for kind in (images.real, _with_pseudo_labels(images)) if kind is not None]
         codes = ops.concatenate([kind.relaxed_codes for kind in kinds])
         labels = [kind.labels if kind.likely is None else kind.likely for kind in kinds]
-        return codes, ops.concatenate([ops.cast(rows, codes.dtype) for rows in labels])
+        return codes, ops.concatenate([ops.cast(label, codes.dtype) for label in labels])
 
     values = similarity_loss(*rows(batch), *rows(everyone), multi_label)
     return {"similarity_loss": Term(objective.similarity_weight, values)}

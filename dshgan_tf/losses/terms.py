@@ -30,7 +30,7 @@ class Images(NamedTuple):
         class_logits: (B, L) float.
         labels: (B, L) multi-hot; None where no label is used.
         known: (B, L) of 0 and 1, the labels that count; 1 for all of them.
-        likely: (B, L) probabilities of the labels, as which codes become alike; None where `labels` are certain.
+        likely: (B, L) probabilities of the labels; codes become as alike as these are. None where `labels` are certain.
     """
 
     relaxed_codes: Any
