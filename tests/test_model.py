@@ -450,6 +450,21 @@ def test_the_teacher_is_the_averaged_encoder_in_any_precision(digits):
         assert np.abs(model.encoder(images, training=False)["class_logits"].numpy() - expected).max() > tolerance
 
 
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_codes_follow_the_teachers_probabilities_and_not_its_decisions(digits, batch, multi_label):
+    """The similarity loss takes what is likely of an unlabelled image; cross-entropy and triplets what is confident."""
+    model = dsh.DSHGAN(12, 10, digits.image_shape, multi_label=multi_label, network=dsh.Network(width=4))
+    model.compile(objective=dsh.Objective(similarity_weight=1.0))
+    logits = keras.ops.convert_to_numpy(
+        model.average_encoder.streams(batch["unlabeled_image"], training=False)["class_logits"]
+    )
+    odds = np.exp(logits.astype(np.float64))
+    expected = odds / (1 + odds) if multi_label else odds / odds.sum(axis=1, keepdims=True)
+    unlabeled = model.hash_batch(batch, model.encoder, training=True).unlabeled
+    np.testing.assert_allclose(unlabeled.likely, expected, rtol=1e-4)
+    assert not np.isin(unlabeled.likely, (0, 1)).any() and np.isin(unlabeled.labels, (0, 1)).all()
+
+
 def test_weight_decay_by_hand():
     weight = keras.Variable(np.ones(3, np.float32))
     optimization = dsh.Optimization(encoder_learning_rate=0.1, weight_decay=0.5)
