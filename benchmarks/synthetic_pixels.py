@@ -5,6 +5,7 @@
 
 | way | what it is |
 |---|---|
+| labels | the labelled images alone, for as many steps as none |
 | none | every use of unlabelled images but synthetic ones, trained for longer: as long as dsh-gan takes |
 | dsh-gan | the recipe, with synthetic images |
 | none, spectral; dsh-gan, spectral | the same with spectral normalisation of the trunk's convolutions |
@@ -139,7 +140,8 @@ def train(way: str, data: str, splits: Splits, seed: int, invalid: tuple[int, ..
     steps = STEPS[data]
     sizes = {"num_bits": BITS[data], "num_classes": splits.num_classes, "image_shape": splits.image_shape, "seed": seed}
     sizes |= {"precision": PRECISION.get(data, "float32"), "method": "dsh-gan"}
-    without = sizes | {"method": "semi-supervised"}
+    without = sizes | {"method": "supervised" if way == "labels" else "semi-supervised"}
+    no_generator = way == "labels" or way.startswith("none")
     if way == "sequential":
 
         def encoder(store: list[np.ndarray]) -> dsh.DSHGAN:
@@ -151,8 +153,8 @@ def train(way: str, data: str, splits: Splits, seed: int, invalid: tuple[int, ..
         if way == "complement":
             model = prepared(Complement(**sizes), invalid, **ADVERSARY_ONLY)
         else:
-            model = prepared(dsh.DSHGAN(**(without if way.startswith("none") else sizes)), invalid)
-    if way.startswith("none"):
+            model = prepared(dsh.DSHGAN(**(without if no_generator else sizes)), invalid)
+    if no_generator:
         steps = round(steps * LONGER[data] * (SEQUENTIAL if way.endswith("time") else 1))
     model.fit(dsh.data.triplets(splits, BATCH, seed=seed), epochs=1, steps_per_epoch=steps, verbose=0)
     return model

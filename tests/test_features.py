@@ -194,7 +194,7 @@ def saved(model, folder):
 def test_what_a_generator_makes(trunk):
     of_pixels = frozen(trunk, method="dsh-gan", generator="pixels")
     assert not of_pixels.trains_on_features and not of_pixels.generator.makes_features
-    assert (of_pixels.objective.similarity_weight, of_pixels.objective.ramp) == (0.0, 0.3)  # there is no teacher
+    assert (of_pixels.objective.similarity_weight, of_pixels.objective.ramp) == (20.0, 0.3)  # there is no teacher
     taught = frozen(trunk, method="semi-supervised", generator="pixels").objective
     assert (taught.similarity_weight, taught.ramp) == (5.0, 0.0)
     with pytest.raises(ValueError, match="a generator of features needs a frozen trunk"):

@@ -173,6 +173,7 @@ def test_weights_by_the_ramp_and_by_the_share_of_confident_pseudo_labels(ramp):
         {
             "classification_loss": 1,
             "real_triplet_loss": 0.1,
+            "similarity_loss": 20 * ramp,
             "pseudo_label_loss": ramp,
             "pseudo_triplet_loss": 0.1 * ramp,
             "balance_loss": ramp,

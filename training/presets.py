@@ -39,9 +39,9 @@ DIGITS = RunConfig(preset="digits", dataset="digits", num_bits=32, steps=4200)
 DIGITS_PAPER = _published(DIGITS)
 
 # TFDS_DATA_DIR=<TFDS folder> dshgan train cifar10 --workdir runs/cifar10
-# With --precision mixed_bfloat16 333 seconds on one core; with --instance-bits 0 MAP@all 0.587, mean of seeds 0 to 2;
-# 0.568 with --no-gan; 0.585 with --synthetic, in 500 seconds. Longer runs, in docs/results/cifar10.md: 0.740 with 5,000
-# labels, 0.906 with all.
+# With --precision mixed_bfloat16 333 seconds on one core. With --instance-bits 0 --similarity-weight 0 MAP@all 0.587,
+# mean of seeds 0 to 2; 0.568 with --no-gan; 0.585 with --synthetic, in 500 seconds. Longer runs, in
+# docs/results/cifar10.md: 0.740 with 5,000 labels, 0.906 with all.
 CIFAR10 = RunConfig(preset="cifar10", dataset="cifar10", num_bits=48, steps=2500)
 
 # TFDS_DATA_DIR=<TFDS folder> dshgan train cifar10_paper --workdir runs/cifar10_paper

@@ -40,8 +40,9 @@ class Objective:
             real images teach), and for 0.1 on the features of a frozen trunk (there the teacher knows more).
         real_triplet_weight: weight of the triplets mined among the real images of a batch; None for 0.1, and for 0 on
             the features of a frozen trunk where images have one label.
-        similarity_weight: weight of the similarity loss, by which relaxed codes become as alike as their labels; None
-            for 0, and for 5 on the features of a frozen trunk.
+        similarity_weight: weight of the similarity loss, by which relaxed codes become as alike as their labels are
+            likely to be the same; None for 20, for 0 where images have several labels, and for 5 on the features of a
+            frozen trunk. Triplets ask for an order only, and lose what the class stream is unsure of.
         pseudo_label_weight: weight of the cross-entropy of confident predictions on unlabelled images; 0 takes their
             triplets, `balance_weight` and `scale_by_confidence` away too.
         pseudo_label_threshold: confidence in (0, 1] from which a prediction counts as a label; None for 0.95, and for
@@ -175,7 +176,7 @@ class Objective:
             bit_balance_weight=given(self.bit_balance_weight, 1.0 if multi_label else 0.0),
             graded_margin=given(self.graded_margin, multi_label and taught),
             real_triplet_weight=given(self.real_triplet_weight, 0.0 if taught and not multi_label else 0.1),
-            similarity_weight=given(self.similarity_weight, 5.0 if taught else 0.0),
+            similarity_weight=given(self.similarity_weight, 5.0 if taught else 0.0 if multi_label else 20.0),
             balance_weight=given(self.balance_weight, 0.0 if taught else 1.0),
             ramp=given(self.ramp, 0.0 if taught else 0.3),
         )

@@ -8,7 +8,7 @@ from dshgan_tf.config import Objective
 from dshgan_tf.losses import additions, published
 from dshgan_tf.losses.terms import Batch, Images, Term
 
-RESTS_ON_PSEUDO_LABELS = ("pseudo_label_loss", "balance_loss", "pseudo_triplet_loss")
+RESTS_ON_PSEUDO_LABELS = ("pseudo_label_loss", "balance_loss", "pseudo_triplet_loss", "similarity_loss")
 RESTS_ON_SYNTHETIC_IMAGES = ("triplet_loss", "adversary_loss", "synthetic_classification_loss")
 TRIPLETS = ("triplet_loss", "real_triplet_loss", "pseudo_triplet_loss", "similarity_loss")
 TEACHES_BY_SYNTHETIC_IMAGES = ("triplet_loss", "synthetic_classification_loss")
