@@ -196,6 +196,16 @@ def test_what_needs_synthetic_images_weighs_less_with_several_labels(multi_label
     assert terms["classification_loss"].weight == 1
 
 
+def test_the_similarity_loss_weighs_by_labels_and_teacher():
+    resolved = {
+        (several, taught): dsh.Objective().resolve(48, several, taught).similarity_weight
+        for several in (False, True)
+        for taught in (False, True)
+    }
+    assert resolved == {(False, False): 20, (True, False): 0, (False, True): 5, (True, True): 5}
+    assert dsh.Objective(similarity_weight=0.0).resolve(48, False).similarity_weight == 0
+
+
 def test_the_margin_is_a_quarter_of_the_bits_or_what_is_given():
     assert dsh.Objective().resolve(48, False).margin == 12
     assert dsh.Objective(margin=3.0).resolve(48, False).margin == 3

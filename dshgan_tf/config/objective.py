@@ -54,8 +54,9 @@ class Objective:
         bit_balance_weight: weight of the balance of the bits of real images; None for 1 where images have several
             labels (there triplets alone let most bits be equal for all images) and 0 where they have one.
         ramp: share of the training in [0, 1] over which terms that rest on synthetic images or on pseudo-labels, all
-            but the adversary, grow from 0 to their weight; before that the class streams know too little to be taught
-            by them. None for 0.3, and for 0 on the features of a frozen trunk, whose teacher knows them from the start.
+            but the adversary, and the similarity loss grow from 0 to their weight; before that the class streams know
+            too little to be taught by them. None for 0.3, and for 0 on the features of a frozen trunk, whose teacher
+            knows them from the start.
         scale_by_confidence: scale the triplets and the classification of synthetic images by the share of the batch's
             unlabelled images whose pseudo-label is confident. While few real images are known, the generator has
             learnt little, and should teach little.

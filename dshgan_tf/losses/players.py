@@ -21,7 +21,8 @@ class Task(NamedTuple):
         objective: the weights, resolved for the data.
         multi_label: whether an image may have several labels.
         label_frequency: (L,) float, how frequent each label is among the labelled images.
-        ramp: scalar in [0, 1], factor of the terms that rest on synthetic images or on pseudo-labels.
+        ramp: scalar in [0, 1], factor of the terms that rest on synthetic images or on pseudo-labels, and of the
+            similarity loss.
         triplets: 0 in the first stage, without triplets, and 1 after it.
     """
 
