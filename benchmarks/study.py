@@ -97,7 +97,7 @@ STUDIES = {
     ),
     "cifar10-bits": Study(
         {
-            f"{bits}_bits": ("cifar10", "--protocol", "cifar10-1", "--num-bits", str(bits), "--synthetic", *FAST)
+            f"{bits}_bits": ("cifar10", "--protocol", "cifar10-1", "--num-bits", str(bits), *FAST)
             for bits in (12, 24, 32, 48)
         },
         seeds=(0,),
